@@ -1,0 +1,130 @@
+"""Configuration of a box: one TOML file, read by all three processes, each using its own table.
+
+In: a path. Out: a frozen `Config`, or `ConfigurationError` naming the key. An unknown key is an error, since a
+misspelt limit that is silently ignored is worse than a box that does not start.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from device.errors import ConfigurationError
+
+T = TypeVar("T")
+
+DEFAULT_FILE = Path("/etc/vouchbox/config.toml")
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class BoxConfig(_Table):
+    """Where things are. `runtime` holds the sockets, `state` the ledger, keys and installed models."""
+
+    runtime: str = "/run/vouchbox"
+    state: str = "/var/lib/vouchbox"
+    users: tuple[Annotated[int, Meta(ge=0)], ...] = ()
+    """User ids that may connect to this box's sockets; empty: only the process's own user."""
+
+
+class VisionConfig(_Table):
+    """The camera and the models.
+
+    `camera`: `picamera2[:INDEX]`, `v4l2:/dev/video0`, `gstreamer:PIPELINE`, or
+    `emulated:PATH` (a folder of images, a video file, or a scenario in TOML; a bare name is a built-in scenario).
+    """
+
+    camera: str = "picamera2"
+    camera_id: str = ""
+    """What provisioning recorded of the camera; another one is reported as `camera_unexpected`. Empty: not recorded."""
+    width: Annotated[int, Meta(ge=320, le=4608)] = 1280
+    height: Annotated[int, Meta(ge=240, le=2592)] = 720
+    fps: Annotated[int, Meta(ge=1, le=60)] = 15
+    threads: Annotated[int, Meta(ge=1, le=8)] = 1
+    pace: str = "realtime"
+    """Emulated cameras only: `realtime`, or `fast` (frames as quickly as they are consumed, time stamps as if live)."""
+
+
+class NotaryConfig(_Table):
+    """The key and the ledger."""
+
+    policies: str = ""
+    """A folder of `*.toml`; empty: the policies that come with the package."""
+    keystore: str = "file"
+    issuer: str = "urn:vouchbox:unprovisioned"
+    consent_seconds: Annotated[int, Meta(ge=10, le=600)] = 120
+    verdict_lifetime: Annotated[int, Meta(ge=60, le=86_400)] = 600
+
+
+class GatewayConfig(_Table):
+    """The API. Off loopback it refuses to start without TLS."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8470
+    certificate: str = ""
+    private_key: str = ""
+    relying_parties: str = ""
+    """TOML file of relying parties; empty: `relying-parties.toml` in the state folder."""
+
+
+class Config(_Table):
+    """A whole box."""
+
+    box: BoxConfig = BoxConfig()
+    vision: VisionConfig = VisionConfig()
+    notary: NotaryConfig = NotaryConfig()
+    gateway: GatewayConfig = GatewayConfig()
+
+    @property
+    def runtime(self) -> Path:
+        return Path(self.box.runtime)
+
+    @property
+    def state(self) -> Path:
+        return Path(self.box.state)
+
+    @property
+    def vision_socket(self) -> Path:
+        return self.runtime / "vision.sock"
+
+    @property
+    def notary_socket(self) -> Path:
+        return self.runtime / "notary.sock"
+
+    @property
+    def allowed_users(self) -> frozenset[int]:
+        return frozenset(self.box.users) or frozenset({os.geteuid()})
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Reads `path`, else `$VOUCHBOX_CONFIG`, else `/etc/vouchbox/config.toml`, else the defaults.
+
+    Raises:
+        ConfigurationError: a file that was named is missing, is not TOML, or has an unknown or ill-typed key.
+    """
+    named = path or (Path(os.environ["VOUCHBOX_CONFIG"]) if os.environ.get("VOUCHBOX_CONFIG") else None)
+    source = named or DEFAULT_FILE
+    if named is None and not source.exists():
+        return Config()
+    return read_toml(source, Config)
+
+
+def read_toml(source: Path, kind: type[T]) -> T:
+    """A TOML file as a checked struct. Raises `ConfigurationError` with the file and the key."""
+    try:
+        return msgspec.toml.decode(source.read_bytes(), type=kind)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {source}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{source}: {error}") from error
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Writes `config` so that `load_config(path)` gives it back (needs tomli-w, a runtime dependency)."""
+    path.write_bytes(msgspec.toml.encode(config))
