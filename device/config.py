@@ -24,7 +24,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     pass
 
 
-class BoxConfig(_Table):
+class BoxConfig(_Table, frozen=True):
     """Where things are. `runtime` holds the sockets, `state` the ledger, keys and installed models."""
 
     runtime: str = "/run/vouchbox"
@@ -33,7 +33,7 @@ class BoxConfig(_Table):
     """User ids that may connect to this box's sockets; empty: only the process's own user."""
 
 
-class VisionConfig(_Table):
+class VisionConfig(_Table, frozen=True):
     """The camera and the models.
 
     `camera`: `picamera2[:INDEX]`, `v4l2:/dev/video0`, `gstreamer:PIPELINE`, or
@@ -51,7 +51,7 @@ class VisionConfig(_Table):
     """Emulated cameras only: `realtime`, or `fast` (frames as quickly as they are consumed, time stamps as if live)."""
 
 
-class NotaryConfig(_Table):
+class NotaryConfig(_Table, frozen=True):
     """The key and the ledger."""
 
     policies: str = ""
@@ -62,7 +62,7 @@ class NotaryConfig(_Table):
     verdict_lifetime: Annotated[int, Meta(ge=60, le=86_400)] = 600
 
 
-class GatewayConfig(_Table):
+class GatewayConfig(_Table, frozen=True):
     """The API. Off loopback it refuses to start without TLS."""
 
     host: str = "127.0.0.1"
@@ -73,7 +73,7 @@ class GatewayConfig(_Table):
     """TOML file of relying parties; empty: `relying-parties.toml` in the state folder."""
 
 
-class Config(_Table):
+class Config(_Table, frozen=True):
     """A whole box."""
 
     box: BoxConfig = BoxConfig()

@@ -2,7 +2,7 @@
 
 What comes in: bytes of one message (`decode_*`). What goes out: bytes (`encode`).
 Every field is an enum, a bounded integer or a bounded string, so that no message *can* carry an image,
-an embedding or a landmark list. Messages are msgpack arrays (RFC-less, see docs/decisions/0002), at most
+an embedding or a landmark list. Messages are msgpack arrays (docs/decisions/0002), at most
 `MAX_MESSAGE` bytes each; vision may say at most `MAX_VISION_BYTES` in one verification.
 
     vision  --VisionMessage-->  notary  --NotaryMessage-->  gateway
@@ -243,7 +243,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     """Base of everything that crosses a process wall."""
 
 
-class CheckReport(Message):
+class CheckReport(Message, frozen=True):
     """One check's answer. `method` names what looked (a model or a rule); `fmr` is the level that a match met."""
 
     check: Check
@@ -254,7 +254,7 @@ class CheckReport(Message):
     score: Percent | None = None
 
 
-class FaceBox(Message):
+class FaceBox(Message, frozen=True):
     """Where the face is, in sixteenths of the frame's width and height."""
 
     left: Sixteenth
@@ -263,7 +263,7 @@ class FaceBox(Message):
     bottom: Sixteenth
 
 
-class HeadPose(Message):
+class HeadPose(Message, frozen=True):
     """Head pose in units of five degrees. Yaw is positive to the person's left, pitch positive upwards,
     roll positive towards the person's left shoulder."""
 
@@ -272,7 +272,7 @@ class HeadPose(Message):
     roll: FiveDegrees = 0
 
 
-class StageLimits(Message):
+class StageLimits(Message, frozen=True):
     """Time and retry limits of a policy, per stage."""
 
     document: Annotated[int, Meta(ge=1, le=300)] = 30
@@ -284,7 +284,7 @@ class StageLimits(Message):
 # --- notary -> vision ------------------------------------------------------------------------------------------------
 
 
-class StartCheck(Message, tag="start"):
+class StartCheck(Message, frozen=True, tag="start"):
     """Begin the one verification of this worker's life."""
 
     verification: Identifier
@@ -308,7 +308,7 @@ NotaryOrder = StartCheck
 # --- vision -> notary ------------------------------------------------------------------------------------------------
 
 
-class VisionReady(Message, tag="ready"):
+class VisionReady(Message, frozen=True, tag="ready"):
     """First words of a worker: which camera it will open and which models it has loaded."""
 
     camera: CameraKind
@@ -316,7 +316,7 @@ class VisionReady(Message, tag="ready"):
     measurements: Annotated[dict[Name, Digest], Meta(max_length=16)]
 
 
-class Progress(Message, tag="p"):
+class Progress(Message, frozen=True, tag="p"):
     """All that anyone learns about a frame while a check runs. `step` of `steps` counts challenge movements."""
 
     stage: Stage
@@ -328,7 +328,7 @@ class Progress(Message, tag="p"):
     pose: HeadPose | None = None
 
 
-class Finished(Message, tag="fin"):
+class Finished(Message, frozen=True, tag="fin"):
     """The check is over. `attributes` has only what `StartCheck.attributes` named;
     `subject` is the normalised document number and state, only if `StartCheck.subject` asked."""
 
@@ -344,7 +344,7 @@ VisionMessage = VisionReady | Progress | Finished
 # --- gateway -> notary -----------------------------------------------------------------------------------------------
 
 
-class OpenVerification(Message, tag="open"):
+class OpenVerification(Message, frozen=True, tag="open"):
     """A relying party asks for a check. `consent_at` is set when it attests that the person agreed."""
 
     relying_party: Name
@@ -354,17 +354,17 @@ class OpenVerification(Message, tag="open"):
     consent_at: Timestamp | None = None
 
 
-class Consent(Message, tag="consent"):
+class Consent(Message, frozen=True, tag="consent"):
     """The person pressed yes or no on the kiosk page."""
 
     given: bool
 
 
-class AskDevice(Message, tag="device?"):
+class AskDevice(Message, frozen=True, tag="device?"):
     """Answered by `DeviceFact`s and `End`."""
 
 
-class AskHealth(Message, tag="health?"):
+class AskHealth(Message, frozen=True, tag="health?"):
     """Answered by `Health`."""
 
 
@@ -386,7 +386,7 @@ class Refusal(enum.StrEnum):
     VISION_UNAVAILABLE = "vision_unavailable"
 
 
-class Opened(Message, tag="opened"):
+class Opened(Message, frozen=True, tag="opened"):
     """The verification exists; the person may be asked (`consent_needed`) or the camera opens at once."""
 
     verification: Identifier
@@ -396,28 +396,28 @@ class Opened(Message, tag="opened"):
     attributes: Annotated[tuple[Attribute, ...], Meta(max_length=16)]
 
 
-class Refused(Message, tag="refused"):
+class Refused(Message, frozen=True, tag="refused"):
     """The verification was not opened."""
 
     reason: Refusal
     retry_after: Seconds = 0
 
 
-class TokenPart(Message, tag="token"):
+class TokenPart(Message, frozen=True, tag="token"):
     """A verdict is longer than one message may be: its parts, in order. The ledger row is on disk before the first."""
 
     index: Annotated[int, Meta(ge=0, le=15)]
     text: Annotated[str, Meta(max_length=3500)]
 
 
-class Ended(Message, tag="ended"):
+class Ended(Message, frozen=True, tag="ended"):
     """After the last `TokenPart`; or alone, when there is no verdict because the person was never asked to begin."""
 
     outcome: Outcome
     reason: Reason | None = None
 
 
-class Key(Message, tag="key"):
+class Key(Message, frozen=True, tag="key"):
     """A verdict key: its id, its DER certificate chain (leaf first), and whether it is the development key."""
 
     kid: ShortText
@@ -425,14 +425,14 @@ class Key(Message, tag="key"):
     development: bool
 
 
-class Measurement(Message, tag="measurement"):
+class Measurement(Message, frozen=True, tag="measurement"):
     """SHA-256 of a model or a policy that verdicts from this box are made with."""
 
     name: Annotated[str, Meta(max_length=80)]
     digest: Digest
 
 
-class PolicyFact(Message, tag="policy"):
+class PolicyFact(Message, frozen=True, tag="policy"):
     """One policy that this box accepts."""
 
     name: Name
@@ -444,11 +444,11 @@ class PolicyFact(Message, tag="policy"):
     fmr: FmrLevel
 
 
-class End(Message, tag="end"):
+class End(Message, frozen=True, tag="end"):
     """No more device facts."""
 
 
-class Health(Message, tag="health"):
+class Health(Message, frozen=True, tag="health"):
     """State of the notary and what it knows of vision; an empty string means well."""
 
     notary: ShortText
@@ -458,9 +458,7 @@ class Health(Message, tag="health"):
     camera: CameraKind | None = None
 
 
-NotaryMessage = (
-    Opened | Refused | Progress | TokenPart | Ended | Key | Measurement | PolicyFact | End | Health
-)
+NotaryMessage = Opened | Refused | Progress | TokenPart | Ended | Key | Measurement | PolicyFact | End | Health
 
 AnyMessage = NotaryOrder | VisionMessage | GatewayRequest | NotaryMessage
 
@@ -494,15 +492,15 @@ TO_GATEWAY: Final[Order] = {
     "facts": {Key: "facts", Measurement: "facts", PolicyFact: "facts", End: ""},
 }
 
-_encoder: Final = msgspec.msgpack.Encoder(enc_hook=None)
+_encoder: Final = msgspec.msgpack.Encoder()
 
 
 def encode(message: AnyMessage) -> bytes:
     """Bytes of one message.
 
     Raises:
-        ProtocolViolation: it is longer than `MAX_MESSAGE`, or a field is out of its bounds. Bounds are checked
-            on the way out as well as on the way in, so that a mistake shows in the process that made it.
+        ProtocolViolation: it is longer than `MAX_MESSAGE`. The bounds of its fields are checked by the receiver,
+            who has no reason to trust the sender.
     """
     data = _encoder.encode(message)
     if len(data) > MAX_MESSAGE:
@@ -514,7 +512,7 @@ class Decoder:
     """Decodes one direction's messages: bytes in, a checked struct out."""
 
     def __init__(self, union: object) -> None:
-        self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(union)  # type: ignore[arg-type]
+        self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(union)
 
     def decode(self, data: bytes) -> Message:
         """Raises `ProtocolViolation` for anything but exactly one well-formed message of this direction."""

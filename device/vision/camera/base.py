@@ -89,7 +89,9 @@ class Camera(abc.ABC):
             raise CameraError(f"cannot open {self.identity.description}: {error}") from error
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._close()
 
 
