@@ -142,7 +142,7 @@ def _tiff_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _truncated(data: bytes) -> bool:
-    """Whether the file lacks its end. Decoders fill what is missing with grey, which a reader must not take for a page."""
+    """Whether the file lacks its end: decoders fill it with grey, which a reader must not take for a page."""
     if data[:2] == b"\xff\xd8":
         return b"\xff\xd9" not in data[-4096:]
     if data[:4] == b"\x89PNG":

@@ -23,7 +23,7 @@ INDEX: Final = {character: index for index, character in enumerate(ALPHABET)}
 class LineEvidence:
     """One text line.
 
-    probabilities: (T, 37) float32, one row per character position from left to right, each summing to 1 over `ALPHABET`.
+    probabilities: (T, 37) float32, one row per character position, left to right, each summing to 1 over `ALPHABET`.
     quad: (4, 2) float32, corners of the line in the image's pixels: top left, top right, bottom right, bottom left
         as the line is read (so that they also say which way up it is).
     """
