@@ -2,7 +2,8 @@
 
 In: `models/manifest.toml` of the package, and the `manifest.toml` of every bundle (a folder that holds a model and its
 description) found in the search folders. Out: a frozen `Manifest`. A model is added to a box by adding a bundle; no
-code changes. An unknown key is an error, since a misspelt threshold that is silently ignored is worse than a box that stops.
+code changes. An unknown key is an error, since a misspelt threshold that is silently ignored is worse than a box that
+stops.
 """
 
 from __future__ import annotations

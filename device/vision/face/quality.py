@@ -1,0 +1,160 @@
+"""Whether a picture of a face is good enough to compare, and if not, what the person should do.
+
+In: an RGB image, the landmarks in it, the head pose, and a gate (limits from the manifest: one for people in front of
+the camera, one for portraits printed on documents). Out: the measures and at most one guidance code. The measures
+follow the quality components of ISO/IEC 29794-5 (capture- and subject-related); each is named beside its field.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from device.errors import ConfigurationError
+from device.protocol import Guidance
+from device.vision.camera.base import Image
+from device.vision.face.align import similarity, warp
+from device.vision.face.landmarks import Landmarks, Pose, expression
+from device.vision.inference.manifest import Manifest, load_manifest
+
+PATCH: Final = 128
+"""Side in pixels of the upright face patch on which light and sharpness are measured, so that size does not matter."""
+PATCH_EYES: Final = np.array([(0.30, 0.35), (0.70, 0.35)])
+SKIN: Final = (slice(44, 116), slice(26, 102))
+"""Rows and columns of the patch that are face on every upright head: below brows, above chin, within ears."""
+
+
+class QualityGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Limits of one kind of picture. Angles in degrees, distances in pixels, fractions 0..1."""
+
+    inter_eye: float
+    yaw: float
+    pitch: float
+    roll: float
+    presence: float
+    sharpness: float
+    mean_low: float
+    mean_high: float
+    under: float
+    over: float
+    contrast: float
+    eyes_open: float
+    mouth_open: float
+
+
+class QualityGates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`live` for a person in front of the camera, `printed` for a portrait on a document."""
+
+    live: QualityGate
+    printed: QualityGate
+
+
+@dataclass(frozen=True)
+class FaceQuality:
+    """What was measured, and `guidance`: the most pressing thing that is wrong, or None if the gate is passed.
+
+    Attributes:
+        inter_eye: inter-eye distance in pixels (29794-5 "inter-eye distance").
+        yaw, pitch, roll: degrees ("head pose").
+        presence: how sure the landmark model is of a whole face, 0..1 (our stand-in for "face occlusion prevention").
+        sharpness: energy of fine detail over that of coarse structure, logarithmic ("sharpness").
+        mean: mean luminance 0..1 ("illumination mean").
+        under, over: fraction of skin pixels clipped dark or bright ("under-/over-exposure prevention").
+        contrast: 5th to 95th percentile of luminance, 0..1 ("dynamic range").
+        eyes_open, mouth_open: ratios of `expression` ("eyes open", "mouth closed").
+    """
+
+    inter_eye: float
+    yaw: float
+    pitch: float
+    roll: float
+    presence: float
+    sharpness: float
+    mean: float
+    under: float
+    over: float
+    contrast: float
+    eyes_open: float
+    mouth_open: float
+    guidance: Guidance | None
+
+    @property
+    def acceptable(self) -> bool:
+        return self.guidance is None
+
+
+def load_gates(manifest: Manifest) -> QualityGates:
+    """The limits in `parameters.quality` of the landmark model. Raises `ConfigurationError` naming a wrong key."""
+    entry = manifest.default("face_landmarks")
+    try:
+        return msgspec.convert(entry.parameters.get("quality"), QualityGates, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"model {entry.name}: parameters.quality in the manifest: {error}") from error
+
+
+@functools.cache
+def default_gates() -> QualityGates:
+    """The gates of this box's manifest, read once."""
+    return load_gates(load_manifest())
+
+
+def assess(image: Image, landmarks: Landmarks, pose: Pose, gate: QualityGate | None = None) -> FaceQuality:
+    """Measures one face in an H x W x 3 uint8 RGB image and holds it against `gate` (else the manifest's `live`)."""
+    gate = gate or default_gates().live
+    patch = face_patch(image, landmarks)
+    light = patch[SKIN].astype(np.float32) / 255.0
+    low, high = np.percentile(light, [5, 95]).tolist()
+    shown = expression(landmarks)
+    measured = FaceQuality(
+        inter_eye=landmarks.inter_eye,
+        yaw=pose.yaw,
+        pitch=pose.pitch,
+        roll=pose.roll,
+        presence=landmarks.presence,
+        sharpness=sharpness(patch),
+        mean=float(light.mean()),
+        under=float((light < 0.04).mean()),
+        over=float((light > 0.98).mean()),
+        contrast=high - low,
+        eyes_open=shown.eye_openness,
+        mouth_open=shown.mouth_openness,
+        guidance=None,
+    )
+    return replace(measured, guidance=_judge(measured, gate))
+
+
+def face_patch(image: Image, landmarks: Landmarks) -> npt.NDArray[np.uint8]:
+    """PATCH x PATCH uint8 luminance of the face, upright, eyes at `PATCH_EYES`."""
+    matrix = similarity(landmarks.five[:2].astype(np.float64), PATCH_EYES * PATCH)
+    grey = cv2.cvtColor(warp(image, matrix, PATCH), cv2.COLOR_RGB2GRAY)
+    return np.asarray(grey, dtype=np.uint8)
+
+
+def sharpness(patch: npt.NDArray[np.uint8]) -> float:
+    """log10 of the variance of the Laplacian over the variance of luminance: blur lowers it, low contrast does not."""
+    smooth = cv2.GaussianBlur(patch[SKIN].astype(np.float32), (0, 0), 0.8)  # sensor noise is not sharpness
+    detail = float(cv2.Laplacian(smooth, cv2.CV_32F).var())
+    return float(np.log10((detail + 1e-3) / (float(smooth.var()) + 1.0)))
+
+
+def _judge(quality: FaceQuality, gate: QualityGate) -> Guidance | None:
+    """The first thing to put right, in the order in which it helps: see the face, light, pose, detail."""
+    findings = (
+        (quality.presence < gate.presence, Guidance.UNCOVER_FACE),
+        (quality.inter_eye < gate.inter_eye, Guidance.MOVE_CLOSER),
+        (quality.mean < gate.mean_low or quality.under > gate.under, Guidance.TOO_DARK),
+        (quality.over > gate.over, Guidance.GLARE),
+        (quality.mean > gate.mean_high, Guidance.TOO_BRIGHT),
+        (abs(quality.yaw) > gate.yaw or abs(quality.pitch) > gate.pitch, Guidance.LOOK_STRAIGHT),
+        (abs(quality.roll) > gate.roll, Guidance.LOOK_STRAIGHT),
+        (quality.contrast < gate.contrast, Guidance.TOO_DARK if quality.mean < 0.5 else Guidance.TOO_BRIGHT),
+        (quality.sharpness < gate.sharpness, Guidance.HOLD_STILL),
+        (quality.eyes_open < gate.eyes_open or quality.mouth_open > gate.mouth_open, Guidance.LOOK_STRAIGHT),
+    )
+    return next((guidance for wrong, guidance in findings if wrong), None)
