@@ -23,6 +23,7 @@ setup(
         "device": [
             "notary/policies/*.toml",
             "vision/camera/scenarios/*.toml",
+            "vision/liveness/parameters.toml",
             "gateway/static/*",
             "gateway/templates/*",
         ],

@@ -1,0 +1,71 @@
+"""Reads `parameters.toml` beside this file into frozen structs: what the liveness rules insist on.
+
+In: nothing, or another TOML text of the same tables. Out: `LivenessParameters`. An unknown key, a missing one or a
+value out of its bounds is a `ConfigurationError`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from device.errors import ConfigurationError
+
+FILE = Path(__file__).with_name("parameters.toml")
+
+Seconds = Annotated[float, Meta(ge=0.0, le=60.0)]
+Degrees = Annotated[float, Meta(gt=0.0, le=90.0)]
+Fraction = Annotated[float, Meta(gt=0.0, lt=1.0)]
+
+
+class ChallengeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Thresholds and windows of the challenge; the comments in the TOML say what each is."""
+
+    baseline_seconds: Seconds
+    baseline_frames: Annotated[int, Meta(ge=1, le=60)]
+    baseline_window: Seconds
+    baseline_pose: Degrees
+    baseline_spread: Degrees
+    turn: Degrees
+    look_up: Degrees
+    look_down: Degrees
+    eye_closed: Fraction
+    mouth_open: Fraction
+    closer: Annotated[float, Meta(gt=1.0, le=3.0)]
+    hold: Seconds
+    blink_hold: Seconds
+    wrong_hold: Seconds
+    wrong_factor: Annotated[float, Meta(ge=1.0, le=3.0)]
+    neutral: Fraction
+    neutral_expression: Fraction
+    neutral_hold: Seconds
+    pause_min: Seconds
+    pause_max: Seconds
+    reaction_min: Seconds
+    window: Seconds
+    return_window: Seconds
+    lost: Seconds
+
+
+class LivenessParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All tables of the file."""
+
+    challenge: ChallengeParameters
+
+
+def parse_parameters(text: str) -> LivenessParameters:
+    """Raises `ConfigurationError` that names the key which is unknown, missing or out of bounds."""
+    try:
+        return msgspec.toml.decode(text.encode(), type=LivenessParameters)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"liveness parameters: {error}") from error
+
+
+@cache
+def load_parameters() -> LivenessParameters:
+    """The parameters that ship with the package."""
+    return parse_parameters(FILE.read_text(encoding="utf-8"))
