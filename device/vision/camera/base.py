@@ -7,6 +7,7 @@ A `Camera` implements `_read`, `_open` and `_close`; the concrete `read` turns w
 from __future__ import annotations
 
 import abc
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -36,7 +37,7 @@ class Frame:
 
     Attributes:
         image: H x W x 3 uint8 RGB, not mirrored.
-        time: seconds on a clock that only goes forward (the sensor's where it tells, else monotonic).
+        time: seconds of exposure where the sensor tells, else of arrival; on the clock of `Camera.time()`.
         number: counts from 0 for each opened camera.
         camera: identity of the camera that took it.
     """
@@ -76,6 +77,10 @@ class Camera(abc.ABC):
             raise
         except Exception as error:
             raise CameraError(f"{self.identity.description}: {error}") from error
+
+    def time(self) -> float:
+        """Now, on the clock that `Frame.time` is told on."""
+        return time.monotonic()
 
     def prompt(self, progress: Progress) -> None:
         """What the person is being told. A real person reads the kiosk page; only the emulated one listens here."""
