@@ -293,12 +293,14 @@ class StartCheck(Message, frozen=True, tag="start"):
     checks: Annotated[tuple[Check, ...], Meta(max_length=16)]
     limits: StageLimits
     fmr: FmrLevel = FmrLevel.E4
-    challenge_steps: Annotated[int, Meta(ge=1, le=8)] = 4
+    challenge_steps: Annotated[int, Meta(ge=1, le=8)] = 5
     movements: Annotated[tuple[Movement, ...], Meta(max_length=8)] = tuple(Movement)
     attributes: Annotated[tuple[Attribute, ...], Meta(max_length=16)] = ()
     subject: bool = False
     scores: bool = False
     embedder: Annotated[str, Meta(max_length=64)] = ""
+    decisive: Annotated[tuple[Check, ...], Meta(max_length=16)] = ()
+    """Checks whose failure ends the verification at once: nothing that follows could change the verdict."""
 
 
 NotaryOrder = StartCheck

@@ -1,0 +1,71 @@
+"""The `vouchbox` command: every subcommand lives in `device.commands`, and is imported only when it is called,
+so that `vouchbox verify` on a server needs neither a camera nor a model."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from device import __version__
+from device.errors import VouchboxError
+
+COMMANDS = {
+    "demo": ("device.commands.demo", "demo", "One whole verification before an emulated (or a real) camera."),
+    "serve": ("device.commands.serve", "serve", "The three processes in the foreground, for development."),
+    "vision": ("device.commands.services", "vision", "The vision service, as systemd starts it."),
+    "notary": ("device.commands.services", "notary", "The notary service, as systemd starts it."),
+    "gateway": ("device.commands.services", "gateway", "The gateway service, as systemd starts it."),
+    "verify": ("device.commands.verify", "verify", "Verify a verdict offline."),
+    "read": ("device.commands.documents", "read", "What the document reader makes of still images."),
+    "compare": ("device.commands.faces", "compare", "Compare the faces of two still images."),
+    "attack-score": ("device.commands.attacks", "attack_score", "Passive presentation-attack score of still images."),
+    "evaluate": ("device.commands.evaluate", "evaluate", "Measure on a data set with the field's metrics."),
+    "models": ("device.commands.models", "models", "Which models there are, and whether their bytes are right."),
+    "bench": ("device.commands.bench", "bench", "Time and memory of each step on this machine."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows the names and help lines of its commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[name]
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(__version__, prog_name="vouchbox")
+def vouchbox() -> None:
+    """Vouchbox checks a person against their identity document and gives out one signed verdict, and no image."""
+
+
+def main() -> None:
+    """Runs a command; an error that the operator can act on is one line on standard error and exit code 2."""
+    try:
+        vouchbox(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except VouchboxError as error:
+        click.echo(f"vouchbox: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

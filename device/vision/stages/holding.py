@@ -1,0 +1,101 @@
+"""The holding stage: the person and their document in one frame, the small face on it the portrait read before.
+
+It ties the document that was read to the person who is here: without it, the document could be shown by one
+person and the face by another.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from device.protocol import Check, CheckReport, FmrLevel, Guidance, Reason, Stage
+from device.vision.camera.base import Frame, Image
+from device.vision.face.detector import Detection
+from device.vision.face.matcher import FaceMatcher
+from device.vision.face.view import FaceFinder, FaceView
+from device.vision.stages.base import Findings, StageMachine, Step, failed, not_performed, passed
+from device.vision.stages.document import Embedder
+
+MATCHES_WANTED: Final = 3
+MISMATCHES_ENOUGH: Final = 12
+PORTRAIT_TO_FACE: Final = (0.08, 0.75)
+"""Width of the printed portrait as a share of the live face's: a second person at the box is not that small,
+and a card held closer to the lens than the face is not larger (ICAO 9303-3: portraits are 22 to 35 mm wide)."""
+METHOD: Final = "portrait-in-hand"
+
+
+class HoldingStage(StageMachine):
+    """See the module's text.
+
+    Args:
+        faces: finds the faces.
+        embedder: compares the small face with the portrait; None if the model is missing.
+        matcher: thresholds of that embedder.
+        findings: has the portrait of the document stage.
+    """
+
+    stage = Stage.HOLDING
+
+    def __init__(self, faces: FaceFinder, embedder: Embedder | None, matcher: FaceMatcher | None, findings: Findings) -> None:
+        self._faces = faces
+        self._embedder = embedder
+        self._matcher = matcher
+        self._findings = findings
+        self._matches = 0
+        self._mismatches = 0
+
+    @property
+    def done(self) -> bool:
+        if not self._able:
+            return True
+        return self._matches >= MATCHES_WANTED or self._mismatches >= MISMATCHES_ENOUGH
+
+    @property
+    def _able(self) -> bool:
+        return self._embedder is not None and self._matcher is not None and bool(self._findings.portraits)
+
+    def observe(self, frame: Frame) -> Step:
+        if not self._able:
+            return Step(Guidance.WAIT)
+        scene = self._faces.look(frame.image)
+        if scene.main is None:
+            return Step(Guidance.SHOW_FACE)
+        portrait = self._find_portrait(frame.image, scene.detections, scene.main)
+        if portrait is None:
+            return Step(Guidance.HOLD_DOCUMENT_BESIDE_FACE, scene.main)
+        if self._is_the_portrait(frame.image, portrait):
+            self._matches += 1
+        else:
+            self._mismatches += 1
+        return Step(Guidance.HOLD_STILL, scene.main)
+
+    def _find_portrait(self, image: Image, detections: tuple[Detection, ...], live: FaceView) -> FaceView | None:
+        low, high = (_width(live.detection) * share for share in PORTRAIT_TO_FACE)
+        for detection in detections[1:]:
+            if low <= _width(detection) <= high:
+                return self._faces.view(image, detection)
+        return None
+
+    def _is_the_portrait(self, image: Image, portrait: FaceView) -> bool:
+        assert self._embedder is not None
+        assert self._matcher is not None
+        probe = self._embedder.embed(image, portrait.landmarks)
+        # The portrait in hand is a few dozen pixels wide: the level is one that such a picture can meet, and the
+        # question is only whether it is the same card. The person is matched at the policy's level in the selfie.
+        return self._matcher.match(self._findings.portraits, [probe], FmrLevel.E2).result
+
+    def reports(self) -> list[CheckReport]:
+        check = Check.HOLDING
+        if self._embedder is None or self._matcher is None:
+            return [not_performed(check, Reason.MODEL_MISSING, METHOD)]
+        if not self._findings.portraits:
+            return [not_performed(check, Reason.PORTRAIT_MISSING, METHOD)]
+        if self._matches >= MATCHES_WANTED:
+            return [passed(check, METHOD)]
+        if self._mismatches >= MISMATCHES_ENOUGH:
+            return [failed(check, Reason.PORTRAIT_MISMATCH, METHOD)]
+        return [not_performed(check, Reason.HOLDING_NOT_SEEN, METHOD)]
+
+
+def _width(detection: Detection) -> float:
+    return detection.box[2] - detection.box[0]

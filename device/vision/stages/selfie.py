@@ -1,0 +1,229 @@
+"""The selfie stage: good views of one face, the challenge, and what both say about who is there and whether they live.
+
+Answers `face.match`, `liveness.passive`, `liveness.challenge` and `liveness.parallax`. The face is matched before and
+after the challenge as well as passively judged all along, so that nobody can take another's place in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.protocol import Check, CheckReport, FmrLevel, Guidance, Reason, Result, Stage
+from device.vision.camera.base import Frame
+from device.vision.face.matcher import FaceMatcher
+from device.vision.face.view import FaceFinder, FaceScene, FaceView
+from device.vision.liveness.challenge import Challenge, ChallengeState, FaceState
+from device.vision.liveness.injection import InjectionWatch
+from device.vision.liveness.parallax import Parallax
+from device.vision.liveness.passive import PassiveDetector
+from device.vision.stages.base import Findings, StageMachine, Step, failed, not_performed
+from device.vision.stages.document import Embedder
+
+PROBES_WANTED: Final = 3
+"""Good frontal views before the challenge begins, and as many again after it ended."""
+PASSIVE_FRAMES: Final = 12
+SECOND_FACE: Final = 0.5
+"""A second face at least half as wide as the first is a second person at the box, not a passer-by or a poster."""
+GONE_SECONDS: Final = 6.0
+"""Nobody in the picture for this long, after somebody was: they left."""
+
+
+@dataclass(frozen=True)
+class SelfieTools:
+    """What the stage looks with; None where a model is missing."""
+
+    faces: FaceFinder
+    embedder: Embedder | None
+    matcher: FaceMatcher | None
+    passive: PassiveDetector | None
+    embedder_name: str
+
+
+@dataclass(frozen=True)
+class SelfieTask:
+    """What is asked of the stage: the level to match at, and whether the verdict may show the score."""
+
+    fmr: FmrLevel
+    scores: bool
+
+
+class SelfieStage(StageMachine):
+    """See the module's text.
+
+    Args:
+        tools, task: what to look with and what for.
+        attempts: the challenge, and one more for each retry that the policy allows.
+        parallax: judges depth over the challenge's movements.
+        injection: judges the frames' timing and noise.
+        findings: has the portrait's embeddings.
+    """
+
+    stage = Stage.SELFIE
+
+    def __init__(
+        self,
+        tools: SelfieTools,
+        task: SelfieTask,
+        attempts: list[Challenge],
+        parallax: Parallax,
+        injection: InjectionWatch,
+        findings: Findings,
+    ) -> None:
+        self._tools = tools
+        self._task = task
+        self._attempts = attempts
+        self._challenge = attempts.pop(0)
+        self._challenge_state: ChallengeState | None = None
+        self._parallax = parallax
+        self._injection = injection
+        self._findings = findings
+        self._before: list[NDArray[np.float32]] = []
+        self._after: list[NDArray[np.float32]] = []
+        self._passive_scores: list[float] = []
+        self._seen_at: float | None = None
+        self._gone = False
+        self._trouble: Reason | None = None
+
+    @property
+    def done(self) -> bool:
+        return self._gone or (self._challenge_over and (self._challenge_failed or self._enough(self._after)))
+
+    @property
+    def _challenge_over(self) -> bool:
+        return self._challenge_state is not None and self._challenge_state.finished and not self._can_retry
+
+    @property
+    def _challenge_failed(self) -> bool:
+        return self._challenge_state is not None and self._challenge_state.result is not Result.PASS
+
+    @property
+    def _can_retry(self) -> bool:
+        return self._challenge_failed and bool(self._attempts)
+
+    def _enough(self, probes: list[NDArray[np.float32]]) -> bool:
+        return self._tools.embedder is None or len(probes) >= PROBES_WANTED
+
+    def observe(self, frame: Frame) -> Step:
+        self._injection.add(frame)
+        scene = self._tools.faces.look(frame.image)
+        trouble = self._people(scene, frame.time)
+        if trouble is not None:
+            if self._challenge_state is not None and not self._challenge_state.finished:
+                self._challenge_state = self._challenge.update(frame.time, None)
+            return trouble
+        assert scene.main is not None
+        if not self._enough(self._before):
+            return self._collect(frame, scene.main, self._before)
+        if not self._challenge_over:
+            return self._play(frame, scene.main)
+        return self._collect(frame, scene.main, self._after)
+
+    def _people(self, scene: FaceScene, now: float) -> Step | None:
+        """A step that asks for exactly one face, or None if there is exactly one."""
+        if scene.main is None:
+            self._trouble = Reason.FACE_NOT_FOUND if self._seen_at is None else Reason.PERSON_LEFT
+            self._gone = self._seen_at is not None and now - self._seen_at > GONE_SECONDS
+            return Step(Guidance.SHOW_FACE)
+        self._seen_at = now
+        widths = [detection.box[2] - detection.box[0] for detection in scene.detections]
+        if any(width >= SECOND_FACE * widths[0] for width in widths[1:]):
+            self._trouble = Reason.FACE_MULTIPLE
+            return Step(Guidance.ONE_PERSON, scene.main)
+        self._trouble = None
+        return None
+
+    def _collect(self, frame: Frame, view: FaceView, probes: list[NDArray[np.float32]]) -> Step:
+        """A good frontal view is matched and passively judged; any other says what to do."""
+        if view.quality.guidance is not None:
+            self._trouble = Reason.FACE_QUALITY
+            return Step(view.quality.guidance, view)
+        if self._tools.embedder is not None:
+            probes.append(self._tools.embedder.embed(frame.image, view.landmarks))
+        self._judge_passively(frame, view)
+        return Step(Guidance.HOLD_STILL, view)
+
+    def _judge_passively(self, frame: Frame, view: FaceView) -> None:
+        if self._tools.passive is not None and len(self._passive_scores) < PASSIVE_FRAMES:
+            self._passive_scores.append(self._tools.passive.score(frame.image, view.landmarks))
+
+    def _play(self, frame: Frame, view: FaceView) -> Step:
+        if self._can_retry and self._challenge_state is not None and self._challenge_state.finished:
+            self._challenge = self._attempts.pop(0)
+            self._challenge_state = None
+        self._parallax.add(view.landmarks, view.pose)
+        state = self._challenge.update(frame.time, FaceState(view.pose, view.expression, view.size))
+        self._challenge_state = state
+        if state.guidance in (Guidance.LOOK_STRAIGHT, Guidance.HOLD_STILL, Guidance.BACK_TO_CENTRE):
+            self._judge_passively(frame, view)
+        return Step(state.guidance, view, state.step, state.steps)
+
+    # --- what it came to ---
+
+    def reports(self) -> list[CheckReport]:
+        return [self._match(), self._passive(), self._active(), self._depth()]
+
+    def _why_not(self) -> Reason:
+        """Why the stage ended before a check could be performed."""
+        if self._seen_at is None:
+            return Reason.FACE_NOT_FOUND
+        return self._trouble or Reason.TIME_LIMIT
+
+    def _match(self) -> CheckReport:
+        check, tools = Check.FACE_MATCH, self._tools
+        if tools.embedder is None or tools.matcher is None:
+            return not_performed(check, Reason.MODEL_MISSING)
+        method = tools.embedder_name
+        if not self._findings.portraits:
+            return not_performed(check, Reason.PORTRAIT_MISSING, method)
+        groups = [group for group in (self._before, self._after) if group]
+        if not self._enough(self._before):
+            return not_performed(check, self._why_not(), method)
+        matches = [tools.matcher.match(self._findings.portraits, group, self._task.fmr) for group in groups]
+        worst = min(matches, key=lambda match: match.score)
+        return CheckReport(
+            check,
+            Result.PASS if worst.result else Result.FAIL,
+            None if worst.result else Reason.FACE_MISMATCH,
+            method,
+            worst.met,
+            _percent(worst.score) if self._task.scores else None,
+        )
+
+    def _passive(self) -> CheckReport:
+        check, passive = Check.LIVENESS_PASSIVE, self._tools.passive
+        if passive is None:
+            return not_performed(check, Reason.MODEL_MISSING)
+        if not self._passive_scores:
+            return not_performed(check, self._why_not(), passive.name)
+        score = passive.fuse(self._passive_scores)
+        attack = score > passive.threshold
+        return CheckReport(
+            check,
+            Result.FAIL if attack else Result.PASS,
+            Reason.PRESENTATION_ATTACK if attack else None,
+            passive.name,
+            score=_percent(score) if self._task.scores else None,
+        )
+
+    def _active(self) -> CheckReport:
+        check, method = Check.LIVENESS_CHALLENGE, self._challenge.method
+        if self._injection.suspicious:
+            return failed(check, Reason.INJECTED_FRAMES, method)
+        state = self._challenge_state
+        if state is not None and state.result is not None:
+            return CheckReport(check, state.result, state.reason, method)
+        return not_performed(check, self._why_not(), method)
+
+    def _depth(self) -> CheckReport:
+        report = self._parallax.report()
+        if report.result is Result.NOT_PERFORMED and self._trouble is not None:
+            return not_performed(report.check, self._why_not(), report.method)
+        return report
+
+
+def _percent(score: float) -> int:
+    return max(0, min(100, round(100 * score)))

@@ -1,0 +1,131 @@
+"""A vision worker: loads the models, waits for one notary, serves one verification, and exits.
+
+Its whole memory goes back to the kernel with it, so that nothing of a person is left for the next check.
+It is started by `device.vision.service` with three inherited descriptors: the listening socket, a pipe on which it says
+`ready` and `taken`, and a pipe that ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import select
+import socket
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+from device.channel import Channel, require_peer
+from device.config import Config, load_config
+from device.errors import CameraError, ChannelClosed, PeerError, VouchboxError
+from device.logs import set_up_logging
+from device.protocol import (
+    FROM_VISION,
+    NOTARY_ORDERS,
+    TO_VISION,
+    Finished,
+    Progress,
+    StartCheck,
+    VisionReady,
+)
+from device.vision.camera.base import Camera, open_camera
+from device.vision.camera.watch import CameraWatch
+from device.vision.inference.manifest import load_manifest
+from device.vision.instruments import Instruments, load_instruments
+from device.vision.plan import make_plan
+from device.vision.session import Session
+
+log = logging.getLogger(__name__)
+
+START_PATIENCE = 10.0
+"""Seconds that a notary has to say what it wants after it connected."""
+READ_PATIENCE = 0.5
+"""Seconds to wait for one frame before the session is told that time passes."""
+
+
+def serve_one(connection: socket.socket, config: Config, camera: Camera, instruments: Instruments) -> None:
+    """The one verification of this process's life.
+
+    Raises:
+        PeerError: the notary is somebody else, broke the protocol, or went away (which cancels the verification).
+    """
+    require_peer(connection, config.allowed_users)
+    with Channel(connection, decoder=NOTARY_ORDERS, incoming=TO_VISION, outgoing=FROM_VISION) as channel:
+        identity = camera.identity
+        channel.send(VisionReady(identity.kind, identity.description[:128], instruments.measurements))
+        task = channel.receive(START_PATIENCE)
+        assert isinstance(task, StartCheck)  # the only order that there is
+        today = date.today()
+        session = Session(task, make_plan(task, instruments, today), CameraWatch(), today)
+        _run(session, channel, camera)
+
+
+def _run(session: Session, channel: Channel, camera: Camera) -> None:
+    now = 0.0
+    try:
+        with camera:
+            while not session.finished:
+                if _hung_up(channel):
+                    raise ChannelClosed("the notary hung up: the verification is cancelled")
+                waited_from = time.monotonic()
+                frame = camera.read(READ_PATIENCE)
+                now = frame.time if frame is not None else now + time.monotonic() - waited_from
+                messages = session.observe(frame) if frame is not None else session.tick(now)
+                _say(messages, channel, camera)
+    except CameraError as error:
+        log.error("camera lost: %s", error)
+        _say(session.camera_lost(now), channel, camera)
+
+
+def _say(messages: list[Progress | Finished], channel: Channel, camera: Camera) -> None:
+    for message in messages:
+        channel.send(message)
+        if isinstance(message, Progress):
+            camera.prompt(message)
+
+
+def _hung_up(channel: Channel) -> bool:
+    """The notary says nothing after its order, so a readable socket means that it closed (or broke the protocol)."""
+    return bool(select.select([channel], [], [], 0)[0])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of the process; see the module's text."""
+    parser = argparse.ArgumentParser(prog="vouchbox-vision-worker", description=__doc__)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--listener", type=int, required=True, help="descriptor of the listening socket")
+    parser.add_argument("--status", type=int, required=True, help="descriptor of the pipe to say ready and taken on")
+    parser.add_argument("--lifeline", type=int, required=True, help="descriptor of the pipe that ends with the parent")
+    options = parser.parse_args(arguments)
+    set_up_logging("vision")
+    try:
+        return _work(options)
+    except VouchboxError as error:
+        log.error("%s", error)
+        return error.exit_code
+
+
+def _work(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    camera = open_camera(config.vision)
+    instruments = load_instruments(load_manifest(), config.vision.threads)
+    listener = socket.socket(fileno=options.listener)
+    os.write(options.status, b"ready\n")
+    readable, _, _ = select.select([listener, options.lifeline], [], [])
+    if options.lifeline in readable:
+        return 0
+    connection, _ = listener.accept()
+    listener.close()
+    os.write(options.status, b"taken\n")
+    os.close(options.status)
+    try:
+        serve_one(connection, config, camera, instruments)
+    except PeerError as error:
+        log.info("verification ended early: %s", error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
