@@ -82,9 +82,7 @@ def test_slow_is_noticed_within_two_seconds() -> None:
 
 
 def test_slow_from_the_start_with_timeouts_between() -> None:
-    reads: list[tuple[Frame | None, float]] = []
-    for n in range(20):
-        reads.append((frame(n // 5) if n % 5 == 0 else None, 0.2 * n))
+    reads = [(frame(n // 5) if n % 5 == 0 else None, 0.2 * n) for n in range(20)]
     report = first_report(CameraWatch(), reads)
     assert report is not None
     assert report[0] is Reason.CAMERA_SLOW
