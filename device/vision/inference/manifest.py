@@ -97,7 +97,22 @@ class UrlSource(_Table, frozen=True, tag_field="kind", tag="url"):
     size: Annotated[int, Meta(ge=1, le=512 * 1024 * 1024)]
 
 
-Source = PackageSource | WheelSource | UrlSource
+class Download(_Table, frozen=True):
+    """A file on the way to a model: what a builder makes one from."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://")]
+    sha256: Sha256
+    size: Annotated[int, Meta(ge=1, le=512 * 1024 * 1024)]
+
+
+class BuildSource(_Table, frozen=True, tag_field="kind", tag="build"):
+    """The file is made by `builder` (one that Vouchbox knows; never code out of a manifest) from fetched `files`."""
+
+    builder: str
+    files: Annotated[tuple[Download, ...], Meta(min_length=1)]
+
+
+Source = PackageSource | WheelSource | UrlSource | BuildSource
 
 
 class Wheel(_Table, frozen=True):
@@ -114,7 +129,8 @@ class ModelEntry(_Table, frozen=True):
 
     `outputs` are the shapes of the output tensors in the model's order. `thresholds` are decision thresholds (of a
     matcher by false match rate: "1e-4"), computed on `thresholds_from`; `parameters` are the other numbers that belong
-    to the model and not to the code (templates, gates, anchor layout).
+    to the model and not to the code (templates, gates, anchor layout). `default` marks the one of its task
+    that is used when nobody chose; a box can do without an `optional` one.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
@@ -128,6 +144,7 @@ class ModelEntry(_Table, frozen=True):
     outputs: Annotated[tuple[tuple[PositiveInt, ...], ...], Meta(min_length=1)]
     source: Source = PackageSource()
     default: bool = False
+    optional: bool = False
     card: str = ""
     thresholds: dict[str, float] = {}
     thresholds_from: str = ""
