@@ -1,0 +1,99 @@
+"""`vouchbox verify`: offline verification of a verdict.
+
+In: a token (or `-` for standard input), the organisation's root, the audience and nonce that were asked with.
+Out: one line, or with `--json` `{"valid", "reason", "claims"}`. Exit 0 only if valid, 1 if not, 2 for bad input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+from cryptography import x509
+
+from device.errors import InputError, VouchboxError
+from device.jose import MAX_TOKEN
+from device.verify import Reason, verify_verdict
+
+EXPLANATIONS = {
+    Reason.MALFORMED: "this is not a signed token",
+    Reason.ALGORITHM_NOT_ALLOWED: "the signature algorithm is neither ES256 nor EdDSA",
+    Reason.TYPE_WRONG: "this token is something other than a verdict",
+    Reason.CERTIFICATE_MISSING: "the token carries no certificate",
+    Reason.CERTIFICATE_MALFORMED: "the token's certificates cannot be read",
+    Reason.LEAF_NOT_ALLOWED: "the key that signed is not allowed to sign verdicts",
+    Reason.LEAF_EXPIRED: "the box's certificate has expired",
+    Reason.LEAF_NOT_YET_VALID: "the box's certificate is not valid yet",
+    Reason.CHAIN_UNTRUSTED: "the box's certificate does not lead to a root that you trust",
+    Reason.SIGNATURE_WRONG: "the signature is wrong: something was changed",
+    Reason.PROFILE_UNKNOWN: "the verdict has a version that this program does not know",
+    Reason.CLAIMS_MALFORMED: "the verdict lacks a claim, or has one of the wrong kind",
+    Reason.AUDIENCE_WRONG: "the verdict is for another relying party",
+    Reason.NONCE_WRONG: "the verdict answers another question (nonce)",
+    Reason.EXPIRED: "the verdict has expired",
+    Reason.NOT_YET_VALID: "the verdict is from the future: compare the clocks",
+    Reason.EMULATED: "no camera looked: the verdict is of an emulated one (--allow-emulated accepts it)",
+    Reason.DEVELOPMENT: "a development key signed (--allow-emulated accepts it)",
+    Reason.CONTRADICTORY: "the verdict says what its key may not say: treat the box as compromised",
+}
+
+
+@click.command("verify")
+@click.argument("token")
+@click.option("--trust", required=True, metavar="ROOT.PEM", help="The organisation's root certificate(s).")
+@click.option("--audience", required=True, help="The audience that you asked with.")
+@click.option("--nonce", required=True, help="The nonce that you asked with.")
+@click.option("--allow-emulated", is_flag=True, help="Accept development keys and emulated cameras. Not in production.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def verify(token: str, trust: str, audience: str, nonce: str, *, allow_emulated: bool, as_json: bool) -> None:
+    """Verify a verdict offline. TOKEN is the token, a file that holds it, or - for standard input."""
+    try:
+        text, roots = read_token(token), read_roots(Path(trust))
+    except VouchboxError as error:
+        click.echo(f"vouchbox verify: {error}", err=True)
+        sys.exit(error.exit_code)
+    found = verify_verdict(
+        text, trust=roots, expected_audience=audience, expected_nonce=nonce, allow_emulated=allow_emulated
+    )
+    if as_json:
+        click.echo(json.dumps({"valid": found.valid, "reason": found.reason, "claims": found.claims}))
+    elif found.claims is not None and found.valid:
+        click.echo(
+            f"valid: {found.claims['verdict']} (policy {found.claims['policy']}, camera {found.claims['camera']})"
+        )
+    elif found.reason is not None:
+        click.echo(f"not valid: {EXPLANATIONS[found.reason]} [{found.reason}]")
+    sys.exit(0 if found.valid else 1)
+
+
+def read_token(argument: str) -> str:
+    """The token itself, from standard input, or from a file of that name. Raises `InputError`."""
+    if argument == "-":
+        text = sys.stdin.read(MAX_TOKEN + 2)
+    elif argument.count(".") >= 2 and "/" not in argument:
+        text = argument
+    else:
+        path = Path(argument)
+        try:
+            if path.stat().st_size > MAX_TOKEN + 2:
+                raise InputError(f"{path} is too large to be a verdict; give the token itself, its file, or -")
+            text = path.read_text(encoding="ascii")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{argument[:80]!r} is neither a token nor a readable file that holds one") from error
+    if not text.strip():
+        raise InputError("the token is empty; give the token itself, its file, or - for standard input")
+    return text.strip()
+
+
+def read_roots(path: Path) -> list[x509.Certificate]:
+    """The PEM certificates of a file. Raises `InputError`."""
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror}; --trust wants the organisation's root (PEM)"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path} holds no PEM certificate; --trust wants the organisation's root") from error

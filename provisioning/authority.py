@@ -1,0 +1,172 @@
+"""The organisation's offline authority: a root, optionally an issuing key, and the boxes' certificates.
+
+In: names, public keys, lifetimes. Out: X.509 certificates (RFC 5280) whose constraints say what each key may do:
+a root and an issuing key can only issue, a box can sign verdicts and nothing else, and a development certificate
+names another purpose than a production one in two critical places, so that neither can pass for the other.
+"""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from device.certificates import (
+    CERTIFICATE_POLICY,
+    EXTENDED_KEY_USAGE,
+    SIGNATURE_ONLY,
+    Purpose,
+    VerdictKey,
+    algorithm_of,
+)
+from device.errors import InputError
+from device.notary.keystore.file import FileKeyStore, write_private
+
+_CLOCK_SKEW = datetime.timedelta(hours=1)  # a box whose clock is a little slow must not refuse its new certificate
+_ISSUES_ONLY = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+DEVELOPMENT_DAYS = 825
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A key that issues, and its certificates, own first, up to the root."""
+
+    key: ec.EllipticCurvePrivateKey
+    chain: tuple[x509.Certificate, ...]
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        return self.chain[0]
+
+
+@dataclass(frozen=True)
+class DevelopmentIdentity:
+    """Where a development key is: `folder` for the notary's file key store, `root` for `vouchbox verify --trust`."""
+
+    folder: Path
+    root: Path
+
+
+def create_root(name: str, *, days: int = 7305) -> Authority:
+    """A new self-signed P-256 root, which may have issuing authorities below it (path length 1)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _name(name)
+    builder = _authority(_base(subject, key.public_key(), subject, key, days), path_length=1)
+    return Authority(key, (builder.sign(key, hashes.SHA256()),))
+
+
+def create_issuing(root: Authority, name: str, *, purpose: Purpose = Purpose.PRODUCTION, days: int = 1827) -> Authority:
+    """An issuing key below `root` for one purpose; it can issue boxes' certificates and no further authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _authority(
+        _base(_name(name), key.public_key(), root.certificate.subject, root.key, days), path_length=0
+    ).add_extension(x509.ExtendedKeyUsage([EXTENDED_KEY_USAGE[purpose]]), critical=True)
+    return Authority(key, (builder.sign(root.key, hashes.SHA256()), *root.chain))
+
+
+def issue_leaf(
+    authority: Authority, key: VerdictKey, name: str, *, purpose: Purpose = Purpose.PRODUCTION, days: int = 397
+) -> tuple[x509.Certificate, ...]:
+    """A box's certificate for `key`, followed by the authority's chain up to the root.
+
+    Raises:
+        InputError: the key is neither P-256 nor Ed25519.
+    """
+    if algorithm_of(key) is None:
+        raise InputError("a box's key is P-256 or Ed25519")
+    builder = (
+        _base(_name(name), key, authority.certificate.subject, authority.key, days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(SIGNATURE_ONLY, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([EXTENDED_KEY_USAGE[purpose]]), critical=True)
+        .add_extension(
+            x509.CertificatePolicies([x509.PolicyInformation(CERTIFICATE_POLICY[purpose], None)]), critical=False
+        )
+    )
+    return (builder.sign(authority.key, hashes.SHA256()), *authority.chain)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _base(
+    subject: x509.Name, key: VerdictKey, issuer: x509.Name, issuer_key: ec.EllipticCurvePrivateKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    )
+
+
+def _authority(builder: x509.CertificateBuilder, *, path_length: int) -> x509.CertificateBuilder:
+    return builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True).add_extension(
+        _ISSUES_ONLY, critical=True
+    )
+
+
+def pem(certificates: tuple[x509.Certificate, ...]) -> bytes:
+    """PEM blocks, in the order given."""
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+
+
+def write_identity(folder: Path, key: ec.EllipticCurvePrivateKey, chain: tuple[x509.Certificate, ...]) -> None:
+    """Puts `key.pem`, `chain.pem` and `root.pem` where a `FileKeyStore` finds them, all at once or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    fresh.mkdir(mode=0o700)
+    write_private(fresh / "key.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (fresh / "chain.pem").write_bytes(pem(chain))
+    (fresh / "root.pem").write_bytes(pem(chain[-1:]))
+    if folder.exists():
+        shutil.rmtree(folder)
+    fresh.replace(folder)
+
+
+def ensure_development_identity(state: Path) -> DevelopmentIdentity:
+    """The development key under `state`, made if there is none that works.
+
+    Its root's private key is thrown away at once: nobody can ever issue another certificate below that root.
+    """
+    folder = state / "keys" / "development"
+    identity = DevelopmentIdentity(folder=folder, root=folder / "root.pem")
+    if not FileKeyStore(folder, Purpose.DEVELOPMENT).health() and identity.root.exists():
+        return identity
+    mark = secrets.token_hex(4)
+    key = ec.generate_private_key(ec.SECP256R1())
+    root = create_root(f"Vouchbox DEVELOPMENT root {mark}", days=DEVELOPMENT_DAYS)
+    chain = issue_leaf(
+        root,
+        key.public_key(),
+        f"Vouchbox DEVELOPMENT box {mark}",
+        purpose=Purpose.DEVELOPMENT,
+        days=DEVELOPMENT_DAYS,
+    )
+    write_identity(folder, key, chain)
+    return identity
