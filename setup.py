@@ -27,7 +27,7 @@ setup(
             "gateway/static/*",
             "gateway/templates/*",
         ],
-        "models": ["manifest.toml", "*.tflite", "cards/*.md"],
+        "models": ["manifest.toml", "document.toml", "*.tflite", "cards/*.md"],
     },
     install_requires=[
         "numpy>=1.26",

@@ -78,6 +78,7 @@ class Reason(enum.StrEnum):
     DOCUMENT_TYPE_NOT_ACCEPTED = "document_type_not_accepted"
     # document.consistency
     CHECK_DIGIT_WRONG = "check_digit_wrong"
+    CHARACTERS_NOT_ALLOWED = "characters_not_allowed"
     DATE_IMPOSSIBLE = "date_impossible"
     DOCUMENT_EXPIRED = "document_expired"
     SOURCES_DISAGREE = "sources_disagree"
@@ -125,6 +126,8 @@ class Reason(enum.StrEnum):
     CANCELLED = "cancelled"
     CONSENT_REFUSED = "consent_refused"
     CONSENT_TIME_LIMIT = "consent_time_limit"
+    KEY_UNAVAILABLE = "key_unavailable"
+    LEDGER_UNAVAILABLE = "ledger_unavailable"
 
 
 class Guidance(enum.StrEnum):

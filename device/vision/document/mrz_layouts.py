@@ -328,7 +328,8 @@ def _texts(layout: Layout, fields: DocumentFields) -> dict[str, str]:
         "issuing_state": layout.issuing_state or fields.issuing_state,
         "names": name_field(fields.surname, fields.given_names, len(names.span)) if names else "",
         "surname": transliterate(fields.surname),
-        "given_names": transliterate(fields.given_names.replace(" ", "-")),
+        # Only the French identity card has given names of their own; it puts two fillers between them.
+        "given_names": (FILLER * 2).join(transliterate(part) for part in fields.given_names.split()),
         "document_number": fields.document_number.replace(" ", FILLER).replace("-", FILLER),
         "nationality": fields.nationality,
         "date_of_birth": fields.date_of_birth.mrz if fields.date_of_birth else "",
