@@ -18,25 +18,27 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from device.protocol import Reason, Result
 from device.vision.document import mrz_search as search
 from device.vision.document.evidence import ALPHABET, INDEX, LineEvidence
-from device.vision.document.mrz_checks import PASSED, Answer, judge
+from device.vision.document.mrz_checks import PASSED, Answer, digit_holds, judge
 from device.vision.document.mrz_fields import DocumentFields
+from device.vision.document.mrz_fit import fit_lines
 from device.vision.document.mrz_layouts import FILLER, LAYOUTS, Layout, long_number
 from device.vision.document.mrz_search import Array, Cell
 from device.vision.document.parameters import parameters
 
-LENGTH_TOLERANCE: Final = 2
-"""A reader that counts characters may miss or invent this many in a line; more is another layout."""
 MAX_TAIL: Final = 6
 """Longest tail of a document number that is looked for; 15 characters are more than any issuer prints."""
+
+LOOK_ALIKES: Final = frozenset(
+    frozenset(pair) for pair in ("O0", "Q0", "D0", "U0", "I1", "L1", "T1", "Z2", "Z7", "A4", "S5", "G6", "B8", "E3")
+)
+"""A letter and a digit that worn print and other fonts than OCR-B make one of; the layout says which it is."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,13 @@ def _number_variants(layout: Layout, lines: Sequence[str]) -> list[Layout]:
 def decode(lines: Sequence[LineEvidence], today: datetime.date) -> MrzReading | None:
     """Read a zone from the evidence of its lines, top to bottom. None if no layout has such lines.
 
-    A line may be up to `LENGTH_TOLERANCE` characters too short or too long: positions are then inserted as unknown
+    A line may be up to `mrz_fit.LENGTH_TOLERANCE` characters too short or too long: positions are then inserted as unknown
     or left out where that fits the layout best.
     """
     limits = parameters("mrz")
     best: tuple[float, _Decoder] | None = None
     for layout in LAYOUTS.values():
-        rows = _fit_lines(layout, lines, limits["floor"])
+        rows = fit_lines(layout, lines, limits["floor"])
         if rows is None:
             continue
         for variant in _evidence_variants(layout, rows):
@@ -121,50 +123,6 @@ def decode(lines: Sequence[LineEvidence], today: datetime.date) -> MrzReading | 
             if best is None or decoder.score > best[0]:
                 best = decoder.score, decoder
     return best[1].reading(today) if best else None
-
-
-def _fit_lines(layout: Layout, lines: Sequence[LineEvidence], floor: float) -> list[Array] | None:
-    """Log-probabilities of the layout's positions; None if the lines are too few, too many or too unlike in length."""
-    if len(lines) != len(layout.lengths):
-        return None
-    if any(abs(len(line) - length) > LENGTH_TOLERANCE for line, length in zip(lines, layout.lengths, strict=True)):
-        return None
-    uniform = [np.zeros((length, len(ALPHABET))) for length in layout.lengths]
-    allowed = search.alphabets(layout, uniform)
-    return [
-        _fit_line(
-            np.log(np.maximum(line.probabilities.astype(np.float64), floor)),
-            np.array([search.mask(allowed[number, index]) for index in range(length)]),
-        )
-        for number, (line, length) in enumerate(zip(lines, layout.lengths, strict=True))
-    ]
-
-
-def _fit_line(rows: Array, allowed: NDArray[np.bool_]) -> Array:
-    """(T, 37) made (length, 37): positions are inserted or left out, one at a time, where the rest fits best.
-
-    What a reader miscounts are runs of equal characters, so a place is as good as its five neighbours are alike; what is inserted is half its neighbour and half unknown, which no consistent reading can rest on.
-    """
-    while len(rows) != len(allowed):
-        shorter = len(rows) < len(allowed)
-        move = 1 if shorter else -1
-        stay = [float(np.where(allowed[i], rows[i], -np.inf).max()) for i in range(min(len(rows), len(allowed)))]
-        moved = [
-            float(np.where(allowed[i + move], rows[i], -np.inf).max()) if i + move >= 0 else 0.0
-            for i in range(len(rows))
-            if i + move < len(allowed)
-        ]
-        like = [0.0, *(float(np.log(np.exp(one + two).sum())) for one, two in pairwise(rows))]
-        like = [sum(like[max(0, i - 2) : i + 3]) for i in range(len(rows))]
-        places = range(1, len(rows))
-        totals = [sum(stay[:i]) + sum(moved[i if shorter else i + 1 :]) + like[i] for i in places]
-        place = 1 + int(np.argmax(totals))
-        if shorter:
-            inserted = np.log(0.5 * np.exp(rows[place - 1]) + 0.5 / rows.shape[1])
-            rows = np.insert(rows, place, inserted, axis=0)
-        else:
-            rows = np.delete(rows, place, axis=0)
-    return rows
 
 
 def _evidence_variants(layout: Layout, rows: list[Array]) -> list[Layout]:
@@ -195,8 +153,10 @@ class _Decoder:
         for cell, row in self._rows.items():
             seen = self._lines[cell[0]][cell[1]]
             best = int(row.argmax())
-            if float(seen.max() - row[best]) > self._limits["alphabet_gap"]:
-                best = int(seen.argmax())
+            printed = int(seen.argmax())
+            alike = frozenset((ALPHABET[best], ALPHABET[printed])) in LOOK_ALIKES
+            if float(seen.max() - row[best]) > self._limits["look_alike_gap" if alike else "alphabet_gap"]:
+                best = printed
             text[cell] = ALPHABET[best]
         for element in self._layout.elements:
             if element.name == "names":
@@ -212,6 +172,9 @@ class _Decoder:
     def _with_check_digits(self) -> tuple[dict[Cell, str], float]:
         """Best text that satisfies every check digit, and what it costs against the best without them."""
         text, gap = dict(self._free), 0.0
+        lines = self._joined(text)
+        if all(digit_holds(check, lines) for check in self._layout.checks) and self._all_allowed(text):
+            return text, gap  # nothing can be likelier than the likeliest text
         for walk in self._walks:
             bound, total = search.best_text(walk, self._rows)
             if not bound:
@@ -219,6 +182,13 @@ class _Decoder:
             gap += sum(self._at(step.cell, self._free[step.cell]) for step in walk) - total
             text |= bound
         return text, gap
+
+    def _joined(self, text: Mapping[Cell, str]) -> tuple[str, ...]:
+        lengths = enumerate(self._layout.lengths)
+        return tuple("".join(text[line, index] for index in range(length)) for line, length in lengths)
+
+    def _all_allowed(self, text: Mapping[Cell, str]) -> bool:
+        return all(character in self._allowed[cell] for cell, character in text.items())
 
     def _at(self, cell: Cell, character: str) -> float:
         return float(self._lines[cell[0]][cell[1]][INDEX[character]])
