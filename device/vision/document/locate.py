@@ -1,0 +1,224 @@
+"""Finds where a machine readable zone may be: classical geometry that proposes, for the reader to dispose.
+
+In: a grey image of any size. Out: `Band`s, groups of parallel text lines of one size, the likeliest first. Each of
+four orientations and ±20° of tilt is looked for; which way up a band is, only reading it can say.
+
+Dense print is found as black-hat energy (dark strokes narrower than the kernel) with strong gradients along the line,
+smoothed a little along it, and compared with the strongest nearby, so that contrast does not matter. This is done on
+an image pyramid, since it answers for capitals between about 5 and 13 px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.vision.document.geometry import Grey, TextBox
+
+WORK_SIDE: Final = 1024  # px, long side of the largest level; smaller images are enlarged to it (up to MAX_ENLARGE)
+MAX_ENLARGE: Final = 4.0
+LEVELS: Final = (1.0, 0.5, 0.25)
+MAX_TILT: Final = np.deg2rad(25)
+MIN_ASPECT: Final = 7.0  # of a line's length to its height; thirty characters in one line have about 31
+MAX_BANDS: Final = 8
+MAX_PIECES: Final = 150  # of print on one level; more is texture
+
+
+@dataclass(frozen=True)
+class Band:
+    """Parallel lines, from top to bottom if it is read in the direction of `lines[0].angle`."""
+
+    lines: tuple[TextBox, ...]
+    score: float
+
+
+def find_bands(image: Grey) -> list[Band]:
+    """Candidates in an H×W uint8 grey image, in its pixels; at most `MAX_BANDS`."""
+    boxes: list[TextBox] = []
+    for level, scale in _levels(image):
+        for upright in (True, False):
+            view = level if upright else np.ascontiguousarray(level.T)
+            for box in _lines(view):
+                boxes.append(_to_image(box, scale, upright))
+    bands = sorted(_group(_distinct(boxes)), key=lambda band: -band.score)
+    return bands[:MAX_BANDS]
+
+
+def _levels(image: Grey) -> Iterator[tuple[Grey, float]]:
+    """Scaled images with their scale."""
+    side = max(image.shape)
+    first = min(WORK_SIDE / side, MAX_ENLARGE)
+    for factor in LEVELS:
+        scale = first * factor
+        size = (max(8, round(image.shape[1] * scale)), max(8, round(image.shape[0] * scale)))
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        image_at = cv2.resize(image, size, interpolation=interpolation)
+        yield image_at, size[0] / image.shape[1]  # type: ignore[misc]
+
+
+def _to_image(box: TextBox, scale: float, upright: bool) -> TextBox:
+    x, y = ((value + 0.5) / scale - 0.5 for value in box.centre)
+    if upright:
+        return TextBox((x, y), box.angle, box.length / scale, box.height / scale)
+    return TextBox((y, x), np.pi / 2 - box.angle, box.length / scale, box.height / scale)
+
+
+def _energy(view: Grey) -> NDArray[np.float32]:
+    """How much dense dark print there is around each pixel, smoothed along rows."""
+    hat = cv2.morphologyEx(view, cv2.MORPH_BLACKHAT, cv2.getStructuringElement(cv2.MORPH_RECT, (9, 9)))
+    gradient = cv2.convertScaleAbs(cv2.Sobel(hat, cv2.CV_16S, 1, 0, ksize=3))
+    return cv2.boxFilter(gradient, cv2.CV_32F, (15, 3))  # type: ignore[return-value]
+
+
+def _lines(view: Grey) -> list[TextBox]:
+    """Elongated pieces of print along the rows of `view`, in its pixels."""
+    energy = _energy(view)
+    small = cv2.resize(energy, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    local = cv2.dilate(small, np.ones((9, 21), np.uint8))
+    local = cv2.GaussianBlur(local, (0, 0), 3)
+    peak = cv2.resize(local, (view.shape[1], view.shape[0]), interpolation=cv2.INTER_LINEAR)
+    mask = (energy > np.maximum(0.5 * peak, 12.0)).astype(np.uint8)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1, 9), np.uint8))  # type: ignore[assignment]
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 9), np.uint8))  # type: ignore[assignment]
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    pieces = [piece for contour in contours if len(contour) >= 4 and (piece := _piece(contour)) is not None]
+    lines: list[TextBox] = []
+    for box in _joined(pieces):
+        if box.length >= MIN_ASPECT * box.height and box.length > 60:
+            lines.extend(_rows(energy, box))
+    return lines
+
+
+def _piece(contour: NDArray[np.int32]) -> TextBox | None:
+    """The rotated rectangle of one blob, if it lies along the rows and could be part of a line."""
+    (x, y), (width, height), degrees = cv2.minAreaRect(contour)
+    if width < height:
+        width, height, degrees = height, width, degrees - 90
+    angle = float(np.deg2rad((degrees + 90) % 180 - 90))
+    if width < 14 or height < 3 or width < 1.5 * height or abs(angle) > MAX_TILT:
+        return None
+    return TextBox((float(x), float(y)), angle, float(width), float(height))
+
+
+def _joined(pieces: list[TextBox]) -> list[TextBox]:
+    """Collinear pieces joined: fillers and worn ink break a line into several."""
+    pieces = sorted(pieces, key=lambda box: -box.length)[:MAX_PIECES]
+    table = np.array([(*box.centre, box.angle, box.length, box.height) for box in pieces]).reshape(-1, 5)
+    free = np.ones(len(pieces), bool)
+    joined = []
+    for index, box in enumerate(pieces):
+        if not free[index]:
+            continue
+        free[index] = False
+        while len(found := np.flatnonzero(free & _collinear(box, table))):
+            for other in found:
+                box = _union(box, pieces[other])
+            free[found] = False
+        joined.append(box)
+    return joined
+
+
+def _collinear(box: TextBox, table: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows (x, y, angle, length, height) of the table go on where the box ends."""
+    offset = table[:, :2] - np.array(box.centre)
+    along, down = np.abs(offset @ box.along), np.abs(offset @ box.down)
+    gap = along - (box.length + table[:, 3]) / 2
+    ratio = table[:, 4] / box.height
+    allowed = np.where(table[:, 3] > 6 * table[:, 4], np.deg2rad(4), np.deg2rad(12))
+    aligned = np.abs(table[:, 2] - box.angle) < allowed
+    return (gap < 4 * box.height) & (down < 0.45 * box.height) & (ratio > 0.5) & (ratio < 2.0) & aligned
+
+
+def _union(box: TextBox, other: TextBox) -> TextBox:
+    corners = np.concatenate([box.quad(), other.quad()])
+    ends = corners @ box.along
+    sides = corners @ box.down
+    if other.length > 3 * other.height:  # a long piece far away says more about the direction than either alone
+        offset = np.array(other.centre) - np.array(box.centre)
+        if abs(offset @ box.along) > 2 * box.height:
+            offset = offset * np.sign(offset @ box.along)
+            angle = float(np.arctan2(offset[1], offset[0]))
+            angle = box.angle + 0.5 * (angle - box.angle)
+        else:
+            angle = box.angle
+    else:
+        angle = box.angle
+    middle = box.along * (ends.min() + ends.max()) / 2 + box.down * (sides.min() + sides.max()) / 2
+    height = max(box.height, other.height)
+    return TextBox((float(middle[0]), float(middle[1])), angle, float(np.ptp(ends)), height)
+
+
+def _rows(energy: NDArray[np.float32], box: TextBox) -> list[TextBox]:
+    """The text lines in a box that may hold one or several: runs of its profile across the direction of reading."""
+    margin = 0.6 * box.height + 4
+    columns, rows = max(8, round(box.length / 2)), round(2 * margin + box.height)
+    u = np.linspace(-0.48, 0.48, columns) * box.length
+    v = np.arange(rows) - (rows - 1) / 2
+    at = np.array(box.centre) + u[None, :, None] * box.along + v[:, None, None] * box.down
+    patch = cv2.remap(energy, at[..., 0].astype(np.float32), at[..., 1].astype(np.float32), cv2.INTER_LINEAR)
+    profile = patch.mean(axis=1)
+    inside = profile > 0.45 * float(profile.max())
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(np.int8), [0]])))
+    lines = []
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        thick = float(stop - start)
+        if start == 0 or stop == rows or thick < 4:
+            continue
+        height = max(thick - 1.5, 3.0)  # the energy is smoothed over three rows
+        lines.append(
+            TextBox(box.centre, box.angle, box.length, height).moved(0, (start + stop - 1) / 2 - (rows - 1) / 2)
+        )
+    return [line for line in lines if line.length > MIN_ASPECT * line.height]
+
+
+def _distinct(boxes: list[TextBox]) -> list[TextBox]:
+    """Without those that are nearly the same as a longer one (found on two levels)."""
+    boxes = sorted(boxes, key=lambda box: -box.length / np.sqrt(box.height))
+    table = np.array([(*box.centre, box.length, box.height) for box in boxes]).reshape(-1, 4)
+    free = np.ones(len(boxes), bool)
+    kept: list[TextBox] = []
+    for index, box in enumerate(boxes):
+        if not free[index]:
+            continue
+        kept.append(box)
+        offset = table[:, :2] - np.array(box.centre)
+        beside = np.abs(offset @ box.along) < (box.length + table[:, 2]) / 2
+        near = np.abs(offset @ box.down) < 0.5 * np.maximum(box.height, table[:, 3])
+        ratio = table[:, 3] / box.height
+        free &= ~(beside & near & (ratio > 0.6) & (ratio < 1.7))
+    return kept[:60]
+
+
+def _group(boxes: list[TextBox]) -> list[Band]:
+    """Lines with the neighbours that they could form a zone with."""
+    bands = []
+    taken: set[int] = set()
+    for index, box in enumerate(boxes):
+        if index in taken:
+            continue
+        members = [other for other in range(len(boxes)) if other not in taken and _neighbours(box, boxes[other])]
+        taken.update(members)
+        lines = sorted(
+            (boxes[member] for member in members), key=lambda other: float(np.array(other.centre) @ box.down)
+        )
+        bands.append(Band(tuple(lines), sum(_promise(line) for line in lines)))
+    return bands
+
+
+def _neighbours(box: TextBox, other: TextBox) -> bool:
+    offset = np.array(other.centre) - np.array(box.centre)
+    along, down = abs(float(offset @ box.along)), abs(float(offset @ box.down))
+    similar = 0.55 < other.height / box.height < 1.8 and 0.5 < other.length / box.length < 2.0
+    aligned = abs(other.angle - box.angle) < np.deg2rad(4)
+    return bool(similar and aligned and down < 5.0 * box.height and along < 0.3 * box.length)
+
+
+def _promise(box: TextBox) -> float:
+    """More for what is as long as 30 to 44 characters of its height."""
+    aspect = box.length / box.height
+    return float(np.exp(-0.5 * (np.log(min(aspect, 36.0) / 36.0) / 0.6) ** 2))

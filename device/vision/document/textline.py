@@ -1,0 +1,187 @@
+"""Reads one strip of a grey image as a line of OCR-B.
+
+In: a uint8 strip of `HEIGHT` rows with one text line along its middle (capitals about `CAPITAL` px high). Out:
+`StripReading`: the characters' places on an even grid, their class probabilities, and how the line lies in the strip,
+so that the caller can cut it again more exactly. The network is `models/text-line.tflite`; it is fully convolutional
+and says for every `COLUMN` px which character is there, whether this is a character's centre, and the line's offset,
+height and pitch at this place (models/cards/text-line.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.vision.inference.manifest import Manifest, Task
+from device.vision.inference.model import load_model
+
+# The network's geometry: what it was trained on (models/training/textline_render.py imports these).
+HEIGHT: Final = 32  # px, rows of a strip
+COLUMN: Final = 4  # px of width per column of the answer
+CAPITAL: Final = 16.0  # px, nominal height of a capital letter
+PITCH: Final = 17.0  # px, nominal distance of neighbouring characters
+OFFSET: Final = 8.0  # px, unit of the offset output
+
+Grey = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class StripReading:
+    """A line found in a strip.
+
+    centres: (T,) float32, x of each character's centre in the strip, px, increasing.
+    presence: (T,) float32, 0…1, how much the network sees a character's centre there.
+    probabilities: (T, 37) float32 over `ALPHABET`, rows summing to 1.
+    middle: (T,) float32, y of the line's middle at each centre, px in the strip.
+    height: (T,) float32, height of capitals at each centre, px.
+    score: sum of `presence`: about how many characters are surely there.
+    """
+
+    centres: Floats
+    presence: Floats
+    probabilities: Floats
+    middle: Floats
+    height: Floats
+
+    @property
+    def score(self) -> float:
+        return float(self.presence.sum())
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+
+class TextLineReader:
+    """The text-line network and what turns its columns into characters."""
+
+    def __init__(self, manifest: Manifest, threads: int = 1) -> None:
+        entry = manifest.default(Task.TEXT_LINE)
+        self._model = load_model(manifest, entry, threads)
+        self.measurement = self._model.measurement
+        self.name = entry.name
+        self.width = entry.input.width
+        self._scale, self._offset = np.float32(entry.input.scale), np.float32(entry.input.offset)
+        self._present = entry.threshold("present")
+
+    def read(self, strip: Grey) -> StripReading | None:
+        """The line in a (HEIGHT, width) uint8 strip, or None if there are fewer than four characters."""
+        tensor = normalise(strip).astype(np.float32) * self._scale + self._offset
+        classes, centre, shape = self._model.run(tensor[None, :, :, None])
+        heat = 1 / (1 + np.exp(-centre[0, :, 0]))
+        grid = fit_grid(heat, PITCH * np.exp(shape[0, :, 2]), self._present)
+        if grid is None:
+            return None
+        place = np.clip(grid / COLUMN - 0.5, 0, len(heat) - 1.001)
+        return StripReading(
+            centres=grid.astype(np.float32),
+            presence=_at(_widened(heat), place).astype(np.float32),
+            probabilities=softmax(_at(classes[0], place)),
+            middle=HEIGHT / 2 + OFFSET * _at(shape[0, :, 0], place).astype(np.float32),
+            height=(CAPITAL * np.exp(_at(shape[0, :, 1], place))).astype(np.float32),
+        )
+
+
+def normalise(grey: Grey) -> Grey:
+    """The strip with its contrast stretched, as the network is trained on."""
+    low, high = np.percentile(grey, (2, 98))
+    stretched = (grey.astype(np.float32) - low) * (255 / max(high - low, 24))
+    return np.clip(stretched, 0, 255).astype(np.uint8)
+
+
+def softmax(logits: NDArray[np.floating]) -> Floats:
+    """Probabilities along the last axis."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def fit_grid(heat: NDArray[np.floating], pitch: NDArray[np.floating], present: float) -> NDArray[np.float64] | None:
+    """x (px) of every character centre of an evenly pitched line, or None if there are fewer than four.
+
+    Args:
+        heat: (C,) probability that a column is a character's centre.
+        pitch: (C,) the network's estimate of the pitch in px at each column.
+        present: heat from which a peak counts.
+
+    OCR-B in a machine readable zone has one pitch (Doc 9303-3 section 4.4), so peaks are numbered by their distances
+    and a second-degree polynomial (perspective) is fitted through them; places without a peak (missing ink, glare)
+    are filled in by it.
+    """
+    peaks, strengths = _peaks(heat, present)
+    if len(peaks) < 4:
+        return None
+    columns = np.clip((peaks / COLUMN).astype(int), 0, len(heat) - 1)
+    expected = float(np.median(pitch[columns]))
+    steps = np.maximum(np.rint(np.diff(peaks) / expected), 0)
+    step = _regular_step(np.diff(peaks), expected)
+    steps = np.maximum(np.rint(np.diff(peaks) / step), 0)
+    number = np.concatenate([[0], np.cumsum(steps)])
+    coefficients = _fit(number, peaks, strengths)
+    for _ in range(2):  # renumber with what the whole line says, then fit again without the stray peaks
+        number = np.rint(_invert(coefficients, peaks))
+        error = np.abs(np.polyval(coefficients, number) - peaks)
+        good = error < 0.25 * step
+        if good.sum() < 4:
+            return None
+        coefficients = _fit(number[good], peaks[good], strengths[good])
+    first, last = _extent(number[good])
+    grid = np.polyval(coefficients, np.arange(first, last + 1))
+    return grid if len(grid) >= 4 and bool(np.all(np.diff(grid) > 0)) else None
+
+
+def _peaks(heat: NDArray[np.floating], present: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Local maxima of the heat, refined to a fraction of a column by a parabola: x in px, and their heat."""
+    padded = np.concatenate([[0.0], heat, [0.0]])
+    left, here, right = padded[:-2], padded[1:-1], padded[2:]
+    at = np.flatnonzero((here >= left) & (here > right) & (here + np.maximum(left, right) > 1.3 * present))
+    bend = left[at] - 2 * here[at] + right[at]
+    shift = np.where(bend < -1e-6, 0.5 * (left[at] - right[at]) / np.minimum(bend, -1e-6), 0.0)
+    return (at + 0.5 + np.clip(shift, -0.5, 0.5)) * COLUMN, np.clip(here[at], 0, 1)
+
+
+def _regular_step(distances: NDArray[np.float64], expected: float) -> float:
+    """The pitch: median of the distances that are near the network's estimate."""
+    near = distances[(distances > 0.75 * expected) & (distances < 1.25 * expected)]
+    return float(np.median(near)) if len(near) >= 3 else expected
+
+
+def _fit(number: NDArray[np.float64], x: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    degree = 2 if np.ptp(number) >= 12 else 1
+    coefficients = np.polyfit(number, x, degree, w=weight)
+    return np.concatenate([np.zeros(2 - degree), coefficients])
+
+
+def _invert(coefficients: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Number (not rounded) at each x, by Newton's method from the linear part."""
+    bend, step, start = coefficients
+    number = (x - start) / max(step, 1e-3)
+    for _ in range(4):
+        slope = np.maximum(2 * bend * number + step, 0.2 * max(step, 1e-3))
+        number = number - (np.polyval(coefficients, number) - x) / slope
+    return number
+
+
+def _extent(number: NDArray[np.float64]) -> tuple[int, int]:
+    """First and last number of the longest run without a gap of more than four missing characters."""
+    number = np.unique(number).astype(int)
+    breaks = np.flatnonzero(np.diff(number) > 5)
+    runs = np.split(number, breaks + 1)
+    longest = max(runs, key=len)
+    return int(longest[0]), int(longest[-1])
+
+
+def _widened(heat: NDArray[np.floating]) -> NDArray[np.floating]:
+    """A column's heat or its stronger neighbour's: centres between two columns leave a little in both."""
+    padded = np.concatenate([[0.0], heat, [0.0]])
+    return np.maximum(np.maximum(padded[:-2], padded[2:]) * 0.9, padded[1:-1])
+
+
+def _at(values: NDArray[np.floating], place: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Rows of `values` at fractional indices, linearly interpolated."""
+    low = place.astype(int)
+    share = (place - low).reshape(-1, *([1] * (values.ndim - 1)))
+    result: NDArray[np.floating] = values[low] * (1 - share) + values[low + 1] * share
+    return result
