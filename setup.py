@@ -39,7 +39,7 @@ setup(
         "click>=8.1",
         "rich>=13",
         "flask>=3.0",
-        "waitress>=3.0",
+        "cheroot>=10.0",
         "cryptography>=42",
         "joserfc>=1.0",
         "python-stdnum>=1.20",

@@ -1,0 +1,231 @@
+"""Verifications as the gateway knows them: one thread listens to the notary for each, and anyone may look.
+
+In: an open channel. Out: `Snapshot`s, each a whole picture of where a verification stands, and at the end the token.
+A snapshot is replaced, never changed, so a reader needs no lock; `wait` blocks until there is a newer one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from device.channel import Channel
+from device.errors import ChannelTimeout, PeerError, ProtocolViolation
+from device.gateway.problems import Kind
+from device.gateway.wire import State
+from device.protocol import (
+    Consent,
+    Ended,
+    FaceBox,
+    Guidance,
+    HeadPose,
+    Message,
+    Opened,
+    OpenVerification,
+    Outcome,
+    Progress,
+    Reason,
+    Stage,
+    TokenPart,
+)
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 2.0  # how often the listening thread looks at the clock
+GRACE_SECONDS: Final = 20.0  # a notary that is silent for so long after a stage's end has hung
+OPEN_STATES: Final = frozenset({State.WAITING_FOR_CONSENT, State.RUNNING})
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a verification stands. `face` and `pose` are for the kiosk page alone.
+
+    `since` and `until` are when the stage began and when it ends by itself, in monotonic seconds: the clock of a board
+    without a battery jumps when it finds a time server.
+    """
+
+    version: int
+    state: State
+    stage: Stage
+    guidance: Guidance
+    since: float
+    until: float
+    step: int = 0
+    steps: int = 0
+    face: FaceBox | None = None
+    pose: HeadPose | None = None
+    outcome: Outcome | None = None
+    reason: Reason | None = None
+    token: str | None = None
+    failure: Kind | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether anything more will happen."""
+        return self.state in OPEN_STATES
+
+    @property
+    def seconds_left(self) -> int:
+        """Until the present stage ends by itself."""
+        return max(0, min(3600, round(self.until - time.monotonic()))) if self.open else 0
+
+    @property
+    def deadline(self) -> int:
+        """The same as Unix time; for one that has ended, when its last stage would have."""
+        return round(time.time() + self.until - time.monotonic())
+
+
+Watcher = Callable[["Verification", Snapshot, Snapshot], None]
+"""Told of each change: the verification, what was, what is now. Called on the listening thread."""
+
+
+class Verification:
+    """One verification. `id` is the public one; `party` may ask about it and nobody else may."""
+
+    def __init__(
+        self, id: str, party: str, party_name: str, request: OpenVerification, opened: Opened, channel: Channel,
+        watcher: Watcher,
+    ) -> None:  # fmt: skip
+        self.id, self.party, self.party_name = id, party, party_name
+        self.request, self.opened = request, opened
+        self.opened_at = time.time()
+        self.ended_at: float | None = None  # monotonic
+        self.streams = 0
+        self._channel, self._watcher = channel, watcher
+        self._changed = threading.Condition()
+        self._consent_said = False
+        self._parts: list[str] = []
+        asks = opened.consent_needed
+        self._snapshot = self.first = Snapshot(
+            version=1,
+            state=State.WAITING_FOR_CONSENT if asks else State.RUNNING,
+            stage=Stage.CONSENT if asks else Stage.DOCUMENT,
+            guidance=Guidance.WAIT,
+            since=time.monotonic(),
+            until=time.monotonic() + opened.seconds_left,
+        )
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest picture."""
+        return self._snapshot
+
+    def wait(self, version: int, timeout: float) -> Snapshot:
+        """The newest picture, as soon as it is newer than `version`, else after `timeout` seconds as it is."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._snapshot.version > version, timeout)
+            return self._snapshot
+
+    def start(self) -> None:
+        """Begins to listen to the notary."""
+        threading.Thread(target=self._listen, name=f"listen-{self.id}", daemon=True).start()
+
+    def consent(self, given: bool) -> bool:
+        """Hands on the person's yes or no; False if it was not asked for, or was answered before."""
+        with self._changed:
+            if self._snapshot.state is not State.WAITING_FOR_CONSENT or self._consent_said:
+                return False
+            self._consent_said = True
+        try:
+            self._channel.send(Consent(given))
+        except PeerError as error:
+            self._fail(error)
+        return True
+
+    def cancel(self) -> None:
+        """Ends it, if it has not ended: the notary sees the closed connection and the vision worker dies."""
+        self._change(lambda old: replace(old, state=State.CANCELLED, reason=Reason.CANCELLED) if old.open else old)
+        self._channel.close()
+
+    def _listen(self) -> None:
+        try:
+            while self._snapshot.open:
+                try:
+                    message = self._channel.receive(timeout=LOOK_SECONDS)
+                except ChannelTimeout:
+                    if time.monotonic() > self._snapshot.until + GRACE_SECONDS:
+                        raise
+                    continue
+                self._take(message)
+        except PeerError as error:
+            self._fail(error)
+        except Exception as error:
+            log.exception("the listening thread broke")
+            self._fail(PeerError(f"an error in the gateway ({type(error).__name__})"))
+        finally:
+            self._channel.close()
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Progress():
+                self._change(lambda old: _progressed(old, message, self._consent_said))
+            case TokenPart(index=index, text=text):
+                if index != len(self._parts):
+                    raise ProtocolViolation(f"part {index} of a token where {len(self._parts)} was next")
+                self._parts.append(text)
+            case Ended():
+                token = "".join(self._parts) or None
+                self._parts = []
+                self._change(lambda old: _finished(old, message, token) if old.open else old)
+            case _:
+                raise ProtocolViolation(f"{type(message).__name__} in the middle of a verification")
+
+    def _fail(self, error: PeerError) -> None:
+        def failed(old: Snapshot) -> Snapshot:
+            if not old.open:
+                return old
+            log.error("verification %s failed, the notary was lost: %s", self.id, error)
+            return replace(old, state=State.FAILED, failure=Kind.NOTARY_UNAVAILABLE, face=None, pose=None)
+
+        self._change(failed)
+        self._channel.close()
+
+    def _change(self, change: Callable[[Snapshot], Snapshot]) -> None:
+        with self._changed:
+            old = self._snapshot
+            new = change(old)
+            if new is old:
+                return
+            self._snapshot = new = replace(new, version=old.version + 1)
+            if not new.open:
+                self.ended_at = time.monotonic()
+                self._parts = []
+            self._changed.notify_all()
+        self._watcher(self, old, new)
+
+
+def _progressed(old: Snapshot, progress: Progress, consent_said: bool) -> Snapshot:
+    if not old.open:
+        return old
+    waits = progress.stage is Stage.CONSENT and not consent_said
+    return replace(
+        old,
+        state=State.WAITING_FOR_CONSENT if waits else State.RUNNING,
+        stage=progress.stage,
+        guidance=progress.guidance,
+        since=old.since if progress.stage is old.stage else time.monotonic(),
+        until=time.monotonic() + progress.seconds_left,
+        step=progress.step,
+        steps=progress.steps,
+        face=progress.face,
+        pose=progress.pose,
+    )
+
+
+def _finished(old: Snapshot, ended: Ended, token: str | None) -> Snapshot:
+    return replace(
+        old,
+        state=State.FINISHED,
+        stage=Stage.FINISHED,
+        guidance=Guidance.WAIT,
+        since=time.monotonic(),
+        outcome=ended.outcome,
+        reason=ended.reason,
+        token=token,
+        face=None,
+        pose=None,
+    )
