@@ -43,6 +43,7 @@ class HoldingStage(StageMachine):
         self._findings = findings
         self._matches = 0
         self._mismatches = 0
+        self._trouble = Reason.FACE_NOT_FOUND
 
     @property
     def done(self) -> bool:
@@ -60,6 +61,10 @@ class HoldingStage(StageMachine):
         scene = self._faces.look(frame.image)
         if scene.main is None:
             return Step(Guidance.SHOW_FACE)
+        if _second_person(scene.detections):
+            self._trouble = Reason.FACE_MULTIPLE
+            return Step(Guidance.ONE_PERSON, scene.main)
+        self._trouble = Reason.HOLDING_NOT_SEEN
         portrait = self._find_portrait(frame.image, scene.detections, scene.main)
         if portrait is None:
             return Step(Guidance.HOLD_DOCUMENT_BESIDE_FACE, scene.main)
@@ -94,7 +99,11 @@ class HoldingStage(StageMachine):
             return [passed(check, METHOD)]
         if self._mismatches >= MISMATCHES_ENOUGH:
             return [failed(check, Reason.PORTRAIT_MISMATCH, METHOD)]
-        return [not_performed(check, Reason.HOLDING_NOT_SEEN, METHOD)]
+        return [not_performed(check, self._trouble, METHOD)]
+
+
+def _second_person(detections: tuple[Detection, ...]) -> bool:
+    return any(_width(other) > PORTRAIT_TO_FACE[1] * _width(detections[0]) for other in detections[1:])
 
 
 def _width(detection: Detection) -> float:

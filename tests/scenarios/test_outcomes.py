@@ -1,0 +1,31 @@
+"""Every scenario ends as it should, with the reason that it should, and only the honest one is verified."""
+
+import pytest
+
+from device.protocol import Check, Outcome, Reason
+from tests.scenarios.conftest import play
+
+EXPECTED = {
+    "wrong_person": (Outcome.REJECTED, Check.FACE_MATCH, Reason.FACE_MISMATCH),
+    "expired_document": (Outcome.REJECTED, Check.DOCUMENT_CONSISTENCY, Reason.DOCUMENT_EXPIRED),
+    "tampered_mrz": (Outcome.REJECTED, Check.DOCUMENT_CONSISTENCY, Reason.CHECK_DIGIT_WRONG),
+    "no_face": (Outcome.INCONCLUSIVE, Check.HOLDING, Reason.FACE_NOT_FOUND),
+    "two_faces": (Outcome.INCONCLUSIVE, Check.HOLDING, Reason.FACE_MULTIPLE),
+    "covered_camera": (Outcome.INCONCLUSIVE, Check.DOCUMENT_READ, Reason.CAMERA_BLACK),
+    "challenge_ignored": (Outcome.REJECTED, Check.LIVENESS_CHALLENGE, Reason.CHALLENGE_IGNORED),
+    "walks_away": (Outcome.INCONCLUSIVE, Check.FACE_MATCH, Reason.PERSON_LEFT),
+}
+
+
+@pytest.mark.parametrize("scenario", EXPECTED)
+def test_it_ends_with_its_reason_and_is_never_verified(instruments, scenario):
+    outcome, check, reason = EXPECTED[scenario]
+    played = play(scenario, instruments)
+    assert played.checks[check].reason is reason, played.checks
+    assert played.outcome is outcome, played.checks
+
+
+@pytest.mark.parametrize("scenario", ["standard", "identity_card"])
+def test_an_honest_person_is_verified(instruments, scenario):
+    played = play(scenario, instruments)
+    assert played.outcome is Outcome.VERIFIED, played.checks
