@@ -57,7 +57,7 @@ class QualityGates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 @dataclass(frozen=True)
 class FaceQuality:
-    """What was measured, and `guidance`: the most pressing thing that is wrong, or None if the gate is passed.
+    """What was measured, and what follows from it.
 
     Attributes:
         inter_eye: inter-eye distance in pixels (29794-5 "inter-eye distance").
@@ -68,6 +68,8 @@ class FaceQuality:
         under, over: fraction of skin pixels clipped dark or bright ("under-/over-exposure prevention").
         contrast: 5th to 95th percentile of luminance, 0..1 ("dynamic range").
         eyes_open, mouth_open: ratios of `expression` ("eyes open", "mouth closed").
+        guidance: the most pressing thing that is wrong by the `live` gate, or None if it is passed.
+        usable_portrait: whether it passes the `printed` gate, if it is the portrait on a document.
     """
 
     inter_eye: float
@@ -82,11 +84,8 @@ class FaceQuality:
     contrast: float
     eyes_open: float
     mouth_open: float
-    guidance: Guidance | None
-
-    @property
-    def acceptable(self) -> bool:
-        return self.guidance is None
+    guidance: Guidance | None = None
+    usable_portrait: bool = False
 
 
 def load_gates(manifest: Manifest) -> QualityGates:
@@ -104,9 +103,9 @@ def default_gates() -> QualityGates:
     return load_gates(load_manifest())
 
 
-def assess(image: Image, landmarks: Landmarks, pose: Pose, gate: QualityGate | None = None) -> FaceQuality:
-    """Measures one face in an H x W x 3 uint8 RGB image and holds it against `gate` (else the manifest's `live`)."""
-    gate = gate or default_gates().live
+def assess(image: Image, landmarks: Landmarks, pose: Pose, gates: QualityGates | None = None) -> FaceQuality:
+    """Measures one face in an H x W x 3 uint8 RGB image and holds it against both gates (else the manifest's)."""
+    gates = gates or default_gates()
     patch = face_patch(image, landmarks)
     light = patch[SKIN].astype(np.float32) / 255.0
     low, high = np.percentile(light, [5, 95]).tolist()
@@ -124,9 +123,12 @@ def assess(image: Image, landmarks: Landmarks, pose: Pose, gate: QualityGate | N
         contrast=high - low,
         eyes_open=shown.eye_openness,
         mouth_open=shown.mouth_openness,
-        guidance=None,
     )
-    return replace(measured, guidance=_judge(measured, gate))
+    return replace(
+        measured,
+        guidance=_judge(measured, gates.live),
+        usable_portrait=_judge(measured, gates.printed) is None,
+    )
 
 
 def face_patch(image: Image, landmarks: Landmarks) -> npt.NDArray[np.uint8]:
