@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from joserfc.jws import JWSRegistry
+from joserfc.errors import UnsupportedAlgorithmError
+from joserfc.jws import JWSAlgModel, JWSRegistry  # type: ignore[attr-defined]
 
 MEDIA_TYPE: Final = "application/vouchbox-verdict+jwt"
 TYPE: Final = "vouchbox-verdict+jwt"
@@ -26,3 +27,9 @@ class VerdictRegistry(JWSRegistry):
 
     def __init__(self) -> None:
         super().__init__(algorithms=ALGORITHMS)
+
+    def get_alg(self, name: str) -> JWSAlgModel:
+        """One of ours; without joserfc's warning that RFC 9864 renames EdDSA: both ends know the curve."""
+        if name not in ALGORITHMS:
+            raise UnsupportedAlgorithmError(f"{name!r} is neither ES256 nor EdDSA")
+        return self.algorithms[name]

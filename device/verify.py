@@ -8,7 +8,6 @@ Needs no network and nothing of the box: only a JOSE library and an X.509 chain 
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime
 import enum
 import json
@@ -17,13 +16,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
-from device.certificates import PROFILE, Purpose, algorithm_of, require_authority, require_issuing, verdict_purpose
+from device.certificates import (
+    PROFILE,
+    Purpose,
+    algorithm_of,
+    b64url,
+    require_authority,
+    require_issuing,
+    verdict_purpose,
+)
 from device.jose import ALGORITHMS, MAX_TOKEN, TYPE, VerdictRegistry
 from device.protocol import CameraKind, Outcome
 
@@ -125,7 +133,7 @@ def verify_verdict(
         return _refused(Reason.SIGNATURE_WRONG)
 
     # 4.
-    claims = _claims(payload)
+    claims = _object(payload)
     if claims is None:
         return _refused(Reason.CLAIMS_MALFORMED)
     if claims.get("eat_profile") != PROFILE:
@@ -162,24 +170,40 @@ def _refused(reason: Reason, claims: dict[str, Any] | None = None) -> Verificati
 def _header(token: str) -> dict[str, Any] | None:
     if len(token) > MAX_TOKEN or not token.isascii() or token.count(".") != 2:
         return None
+    parts = [_canonical(part) for part in token.split(".")]
+    if any(part is None for part in parts):
+        return None
+    return _object(parts[0] or b"")
+
+
+def _canonical(text: str) -> bytes | None:
+    """The bytes of a base64url text in its one canonical form, so that one verdict has one token (and one SHA-256)."""
     try:
-        header = json.loads(base64.urlsafe_b64decode(_padded(token.split(".", 1)[0])))
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        return None
+    return data if b64url(data) == text else None
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return header if isinstance(header, dict) else None
-
-
-def _padded(text: str) -> str:
-    return text + "=" * (-len(text) % 4)
+    return value if isinstance(value, dict) else None
 
 
 def _certificates(x5c: object) -> list[x509.Certificate] | None:
     if not isinstance(x5c, list) or not 1 <= len(x5c) <= MAX_CHAIN:
         return None
     try:
-        return [x509.load_der_x509_certificate(base64.b64decode(text, validate=True)) for text in x5c]
-    except (TypeError, ValueError, binascii.Error):
+        chain = [x509.load_der_x509_certificate(base64.b64decode(text, validate=True)) for text in x5c]
+        for certificate in chain:  # both are parsed only when they are asked for
+            certificate.public_key()
+            list(certificate.extensions)
+    except (TypeError, ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
         return None
+    return chain
 
 
 def _chains(chain: list[x509.Certificate], trust: Sequence[x509.Certificate], moment: datetime.datetime) -> bool:
@@ -223,14 +247,6 @@ def _signed_payload(token: str, leaf: x509.Certificate) -> bytes | None:
         return jws.deserialize_compact(token, key, registry=VerdictRegistry()).payload
     except (JoseError, ValueError):
         return None
-
-
-def _claims(payload: bytes) -> dict[str, Any] | None:
-    try:
-        claims = json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
-    return claims if isinstance(claims, dict) else None
 
 
 def _well_formed(claims: dict[str, Any]) -> bool:
