@@ -1,0 +1,82 @@
+"""The camera that looks at a scenario: person, document and room, with the faults that the scenario gives the camera.
+
+In: `Progress` through `prompt`, as the kiosk page would show it. Out: `Frame`s.
+"""
+
+from __future__ import annotations
+
+from device.config import VisionConfig
+from device.errors import CameraError, ConfigurationError
+from device.protocol import Progress, Stage
+from device.vision.camera.base import Image
+from device.vision.camera.emulated import PacedCamera
+from device.vision.camera.emulation.person import Person
+from device.vision.camera.emulation.scenario import Fault, Scenario, load_scenario
+from device.vision.camera.emulation.scene import Scene
+
+SLOW_FRAMES = 1.0
+"""Seconds between the frames of a camera that is slow."""
+
+
+class ScenarioCamera(PacedCamera):
+    """See the module's text.
+
+    Args:
+        config: frame size, rate and pace.
+        named: a built-in scenario's name or a `.toml` path, and optionally `#` and another seed.
+
+    Raises:
+        ConfigurationError: no such scenario, a key that is wrong, or a picture or package that is missing.
+    """
+
+    def __init__(self, config: VisionConfig, named: str) -> None:
+        name, _, seed = named.partition("#")
+        if seed and not seed.isdecimal():
+            raise ConfigurationError(f"scenario {named!r}: the seed after # is a number")
+        self.scenario: Scenario = load_scenario(name)
+        super().__init__(config, f"scenario {name}")
+        self._seed = int(seed) if seed else self.scenario.seed
+        self._size = (config.width, config.height)
+        self._scene = Scene(self.scenario, self._size, self._seed)
+        self._person = Person(self.scenario, self._seed)
+        self._stage_begun: dict[Stage, float] = {}
+        self._last: Image | None = None
+        self._last_slow = 0.0
+
+    @property
+    def scene(self) -> Scene:
+        """What the camera looks at; tests and the preview ask it what is printed on the document."""
+        return self._scene
+
+    def _open(self) -> None:
+        super()._open()
+        self._person = Person(self.scenario, self._seed)
+        self._stage_begun.clear()
+        self._last = None
+
+    def prompt(self, progress: Progress) -> None:
+        """The person hears it now, and reacts when people do."""
+        now = self.time()
+        self._stage_begun.setdefault(progress.stage, now)
+        self._person.hear(progress.stage, progress.guidance, now)
+
+    def _picture(self, number: int, time: float) -> Image | None:  # noqa: ARG002
+        fault = self._fault(time)
+        if fault is Fault.UNPLUGGED:
+            raise CameraError(f"{self._identity.description}: no longer there (emulated unplugging)")
+        if fault is Fault.LOST:
+            return None
+        if fault is Fault.SLOW and time - self._last_slow < SLOW_FRAMES:
+            return None
+        if fault is Fault.FROZEN and self._last is not None:
+            return self._last.copy()
+        self._last_slow = time
+        pose = self._person.at(time)
+        self._last = self._scene.dark() if fault is Fault.BLACK else self._scene.frame(pose)
+        return self._last
+
+    def _fault(self, time: float) -> Fault:
+        begun = self._stage_begun.get(self.scenario.camera.stage)
+        if begun is None or time - begun < self.scenario.camera.after:
+            return Fault.NONE
+        return self.scenario.camera.fault

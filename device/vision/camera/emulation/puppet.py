@@ -1,0 +1,153 @@
+"""Draws a person: the portrait warped over its head mesh, with shoulders, as a picture with an alpha channel.
+
+In: a `Portrait`, and for each frame a `Head` and where it is in the frame. Out: the person composed over a background.
+The mesh is rasterised back to front into an index of triangles at half the resolution; each triangle's affine map
+gives the place in the portrait that every pixel shows (a piecewise affine warp).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from device.vision.camera.base import Image
+from device.vision.camera.emulation.eyelids import Eyelids
+from device.vision.camera.emulation.face_mesh import LIPS_INNER, HeadMesh
+from device.vision.camera.emulation.person import Head
+from device.vision.camera.emulation.portrait import Portrait
+
+_STEP: Final = 2
+"""Pixels of the frame to one cell of the triangle index."""
+
+_SHIFT: Final = 3  # fractional bits of OpenCV's polygon corners
+
+
+class Puppet:
+    """One portrait that can be drawn.
+
+    Args:
+        portrait: whose.
+    """
+
+    def __init__(self, portrait: Portrait) -> None:
+        self._mesh = HeadMesh(portrait)
+        self._face_height = portrait.face_height
+        alpha = portrait.alpha.astype(np.float32) / 255
+        premultiplied = (portrait.image * alpha[:, :, None]).astype(np.uint8)
+        self._texture = np.dstack([premultiplied, portrait.alpha])
+        self._lids = Eyelids(portrait, self._texture)
+
+    def draw(self, frame: Image, head: Head, centre: tuple[float, float], face_height: float) -> None:
+        """Draws into `frame`.
+
+        Args:
+            frame: H x W x 3 uint8 RGB, changed in place.
+            head: what the head does; its offsets are the caller's business.
+            centre: pixels of the frame where the middle of the face is (before it turns).
+            face_height: pixels from hairline to chin at `head.scale` 1.
+        """
+        self._lids.close(head.eyes_closed)
+        scale = face_height / self._face_height * head.scale
+        # The shoulders stay where they are as the face comes closer: the face's middle sinks a little less.
+        origin = np.array([centre[0] - scale * self._mesh.centre[0], centre[1] - scale * self._mesh.centre[1]])
+        matrix = np.array([[scale, 0, origin[0]], [0, scale, origin[1]]])
+        rows, columns = frame.shape[:2]
+        left, top, right, bottom = self._bounds(scale, origin, columns, rows)
+        if right - left < 4 or bottom - top < 4:
+            return
+        matrix[:, 2] -= (left, top)
+        size = (right - left, bottom - top)
+        person = cv2.warpAffine(self._texture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        self._draw_head(person, head, scale, origin - (left, top))
+        part = frame[top:bottom, left:right]
+        under = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(person, 3)), cv2.COLOR_GRAY2RGB)
+        cv2.multiply(part, under, part, 1 / 255)
+        cv2.add(part, cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), part)
+
+    def _bounds(
+        self, scale: float, origin: npt.NDArray[np.float64], columns: int, rows: int
+    ) -> tuple[int, int, int, int]:
+        height, width = self._texture.shape[:2]
+        left, top = max(0, int(origin[0])), max(0, int(origin[1]))
+        right, bottom = min(columns, int(origin[0] + scale * width)), min(rows, int(origin[1] + scale * height))
+        return left, top, max(left, right), max(top, bottom)
+
+    def _draw_head(
+        self, person: npt.NDArray[np.uint8], head: Head, scale: float, origin: npt.NDArray[np.float64]
+    ) -> None:
+        vertices = self._mesh.vertices(head)
+        placed = vertices[:, :2] * np.float32(scale) + origin.astype(np.float32)
+        left, top = np.maximum(0, np.floor(placed.min(axis=0))).astype(int).tolist()
+        right, bottom = np.ceil(placed.max(axis=0)).astype(int).tolist()
+        right, bottom = min(right, person.shape[1]), min(bottom, person.shape[0])
+        if right - left < 8 or bottom - top < 8:
+            return
+        cells = ((right - left + _STEP - 1) // _STEP, (bottom - top + _STEP - 1) // _STEP)
+        local = placed - np.array([left, top], np.float32)
+        index = self._rasterise(local / _STEP - 0.25, vertices[:, 2], cells)
+        place = _places(index, local[self._mesh.triangles], self._mesh.texture[self._mesh.triangles])
+        size = (cells[0] * _STEP, cells[1] * _STEP)
+        maps = cv2.resize(place, size, interpolation=cv2.INTER_LINEAR)[: bottom - top, : right - left]
+        patch = cv2.remap(self._texture, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        if head.mouth_open > 0.02:
+            _darken_mouth(patch, local[list(LIPS_INNER)], head.mouth_open)
+        person[top:bottom, left:right] = patch
+
+    def _rasterise(
+        self, corners: npt.NDArray[np.float32], depth: npt.NDArray[np.float32], cells: tuple[int, int]
+    ) -> npt.NDArray[np.int32]:
+        """For each cell the number of the nearest triangle that covers it, or -1."""
+        triangles = self._mesh.triangles
+        a, b, c = (corners[triangles[:, k]] for k in range(3))
+        area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+        facing = np.abs(area) > 0.02
+        order = np.argsort(-depth[triangles].mean(axis=1), kind="stable")
+        shifted = np.round(corners * (1 << _SHIFT)).astype(np.int32)[triangles]
+        index = np.full((cells[1], cells[0]), -1, np.int32)
+        for number in order[facing[order]].tolist():
+            cv2.fillConvexPoly(index, shifted[number], number, cv2.LINE_8, _SHIFT)
+        return index
+
+
+def _places(
+    index: npt.NDArray[np.int32], corners: npt.NDArray[np.float32], texture: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """(rows, columns, 2) float32: the pixel of the portrait that each cell's centre shows, -10 where nothing does.
+
+    `corners` and `texture` are (t, 3, 2): each triangle in the patch and in the portrait.
+    """
+    edge, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = edge[:, 0] * other[:, 1] - edge[:, 1] * other[:, 0]
+    area = np.where(np.abs(area) < 1e-3, np.inf, area)[:, None]
+    along, across = texture[:, 1] - texture[:, 0], texture[:, 2] - texture[:, 0]
+    per_x = (along * other[:, 1:] - across * edge[:, 1:]) / area
+    per_y = (across * edge[:, :1] - along * other[:, :1]) / area
+    offset = texture[:, 0] - per_x * corners[:, 0, :1] - per_y * corners[:, 0, 1:]
+    affine = np.concatenate([per_x, per_y, offset], axis=1).astype(np.float32)
+    affine = np.concatenate([affine, np.array([[0, 0, 0, 0, -10, -10]], np.float32)])  # index -1: nothing there
+    of_cell = affine.take(index, axis=0, mode="wrap")
+    x = np.arange(index.shape[1], dtype=np.float32)[None, :, None] * _STEP + (_STEP - 1) / 2
+    y = np.arange(index.shape[0], dtype=np.float32)[:, None, None] * _STEP + (_STEP - 1) / 2
+    place = of_cell[:, :, 0:2] * x
+    place += of_cell[:, :, 2:4] * y
+    place += of_cell[:, :, 4:6]
+    return place
+
+
+def _darken_mouth(patch: npt.NDArray[np.uint8], lips: npt.NDArray[np.float32], amount: float) -> None:
+    """The inside of an open mouth: dark, with the upper teeth still in the light."""
+    left, top = np.maximum(0, np.floor(lips.min(axis=0)).astype(int) - 2).tolist()
+    right, bottom = (np.ceil(lips.max(axis=0)).astype(int) + 3).tolist()
+    part = patch[top:bottom, left:right]
+    if part.shape[0] < 3 or part.shape[1] < 3:
+        return
+    mask = np.zeros(part.shape[:2], np.float32)
+    corners = np.round((lips - (left, top)) * (1 << _SHIFT)).astype(np.int32)
+    cv2.fillPoly(mask, [corners], 1.0, cv2.LINE_AA, _SHIFT)
+    mask = cv2.GaussianBlur(mask, (0, 0), 0.8)
+    down = np.linspace(0, 1, part.shape[0], dtype=np.float32)[:, None]
+    shade = 1 - mask * min(1.0, amount * 1.6) * np.clip((down - 0.1) * 3.5, 0, 0.88)
+    part[:, :, :3] = (part[:, :, :3] * shade[:, :, None]).astype(np.uint8)

@@ -1,0 +1,170 @@
+"""One frame of the emulated world: room, people, document, light, lens and sensor.
+
+In: a scenario and a frame size; then a `Pose` for each frame. Out: H x W x 3 uint8 RGB, no two alike, as a sensor's
+frames are not. The same seed and the same poses give the same frames.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from device.vision.camera.base import Image
+from device.vision.camera.emulation.document_art import DocumentArt, draw_document
+from device.vision.camera.emulation.held_document import HeldDocument
+from device.vision.camera.emulation.person import Head, Pose
+from device.vision.camera.emulation.portrait import load_portrait
+from device.vision.camera.emulation.puppet import Puppet
+from device.vision.camera.emulation.scenario import Scenario
+
+_SECOND_AT: Final = (0.72, 0.50)
+"""Where a second person stands, in shares of the frame."""
+_NOISE_FIELDS: Final = 3
+_UNIT: Final = 64
+"""Fixed-point one of noise and signal."""
+
+
+class Scene:
+    """The world of one scenario.
+
+    Args:
+        scenario: from its file.
+        size: width and height of the frames in pixels.
+        seed: of everything random here.
+        today: what the document's dates are counted from; None for the real one.
+
+    Raises:
+        ConfigurationError: a face or package is missing, or the document cannot be drawn.
+    """
+
+    def __init__(
+        self, scenario: Scenario, size: tuple[int, int], seed: int, today: datetime.date | None = None
+    ) -> None:
+        self._scenario, self._size = scenario, size
+        self._random = np.random.default_rng([seed, 7])
+        who = scenario.person
+        self._person = Puppet(load_portrait(who.face))
+        self._second = Puppet(load_portrait(who.second_face)) if who.second_face else None
+        self.art = self._draw_art(seed, today or datetime.date.today())
+        self._document = HeldDocument(self.art) if self.art else None
+        self._room = _room(size, np.random.default_rng([seed, 3]))
+        self._light = _light(size, scenario)
+        self._sensor = Sensor(size, scenario.light.noise, self._random)
+
+    def _draw_art(self, seed: int, today: datetime.date) -> DocumentArt | None:
+        document = self._scenario.document
+        if document.layout == "none":
+            return None
+        return draw_document(document, load_portrait(document.portrait).document_picture(), today, seed)
+
+    def frame(self, pose: Pose) -> Image:
+        """What the camera sees of `pose`."""
+        image = self._room.copy()
+        held = pose.held if self._document is not None else None
+        who, height = self._scenario.person, self._size[1]
+        if pose.second is not None and self._second is not None:
+            self._draw(image, self._second, pose.second, (_SECOND_AT[0] * self._size[0], _SECOND_AT[1] * height))
+        if pose.head is not None:
+            self._draw(image, self._person, pose.head, (who.x * self._size[0], who.y * height))
+        if held is not None and self._document is not None:
+            if held.height > 0.55:  # the lens is focused on what is near
+                image = _out_of_focus(image)
+            self._document.draw(image, held)
+        cv2.multiply(image, self._light, image, 1 / 128)
+        if pose.cover > 0:
+            image = _covered(image, pose.cover)
+        return self._sensor.expose(image)
+
+    def dark(self) -> Image:
+        """What a sensor without light gives: its pedestal and its reading noise."""
+        width, height = self._size
+        return self._sensor.expose(np.full((height, width, 3), 4, np.uint8))
+
+    def _draw(self, image: Image, puppet: Puppet, head: Head, place: tuple[float, float]) -> None:
+        height = self._size[1]
+        centre = (place[0] + head.x * height, place[1] + head.y * height)
+        puppet.draw(image, head, centre, self._scenario.person.height * height)
+
+
+class Sensor:
+    """Turns light into samples: photon and read noise, correlated between neighbours as after demosaicing.
+
+    Args:
+        size: width and height in pixels.
+        noise: standard deviation at mid-grey.
+        random: draws the noise.
+    """
+
+    def __init__(self, size: tuple[int, int], noise: float, random: np.random.Generator) -> None:
+        self._random, self._size = random, size
+        width, height = size[0] + 64, size[1] + 64
+        self._fields = []
+        for _ in range(_NOISE_FIELDS):
+            field = random.standard_normal((height, width, 3), dtype=np.float32)
+            field = cv2.GaussianBlur(field, (0, 0), 0.6)
+            field *= noise / float(field.std())
+            self._fields.append(np.clip(field * _UNIT, -32000, 32000).astype(np.int16))
+        signal = np.arange(256, dtype=np.float32) / 128
+        # Variance grows with the light (photons) over a floor (reading): 1 at mid-grey.
+        self._gain = np.clip(np.sqrt(0.12 + 0.88 * signal) * _UNIT, 0, 255).astype(np.uint8)
+
+    def expose(self, image: Image) -> Image:
+        """A noisy copy of `image`."""
+        x, y = self._random.integers(0, 64, 2).tolist()
+        field = self._fields[int(self._random.integers(_NOISE_FIELDS))]
+        noise = field[y : y + self._size[1], x : x + self._size[0]]
+        gain = cv2.LUT(image, self._gain)
+        scaled = cv2.multiply(noise, gain, scale=1 / (_UNIT * _UNIT), dtype=cv2.CV_16S)
+        return np.asarray(cv2.add(image, scaled, dtype=cv2.CV_8U), np.uint8)
+
+
+def _room(size: tuple[int, int], random: np.random.Generator) -> Image:
+    """A wall, a door frame, a shelf and a picture, all out of focus."""
+    width, height = size
+    room = np.empty((height, width, 3), np.uint8)
+    room[:] = random.integers((176, 172, 164), (204, 200, 194))
+    door = round(width * random.uniform(0.05, 0.16))
+    cv2.rectangle(room, (door, round(height * 0.08)), (door + width // 6, height), (150, 140, 128), -1)
+    cv2.rectangle(room, (door + 14, round(height * 0.12)), (door + width // 6 - 14, height), (168, 158, 146), -1)
+    shelf = round(height * random.uniform(0.30, 0.42))
+    cv2.rectangle(room, (round(width * 0.70), shelf), (width, shelf + height // 40), (120, 96, 76), -1)
+    x = round(width * 0.72)
+    while x < width - 10:
+        book, tall = int(random.integers(width // 70, width // 35)), int(random.integers(height // 8, height // 5))
+        tone = random.integers(50, 190, 3).tolist()
+        cv2.rectangle(room, (x, shelf - tall), (x + book, shelf), tone, -1)
+        x += book + 3
+    return np.asarray(cv2.GaussianBlur(room, (0, 0), height / 110), np.uint8)
+
+
+def _light(size: tuple[int, int], scenario: Scenario) -> Image:
+    """What light does to each pixel, 128 for nothing: exposure, a lamp from one side, colour, the lens's fall-off."""
+    width, height = size
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    light = scenario.light
+    level = light.level * (1 + 0.5 * light.gradient * (-0.8 * x - 0.5 * y)) * (1 - 0.10 * (x * x + y * y) / 2)
+    colour = np.array([1 + light.warmth, 1.0, 1 - light.warmth], np.float32)
+    return np.clip(128 * level[:, :, None] * colour, 0, 255).astype(np.uint8)
+
+
+def _out_of_focus(image: Image) -> Image:
+    small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), 1.3)
+    return np.asarray(cv2.resize(small, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _covered(image: Image, cover: float) -> Image:
+    """A palm that comes from below and then lies on the lens: what light there is shines red through the fingers."""
+    height = image.shape[0]
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    palm = np.clip((rows - height * (1.25 - 1.5 * cover)) / (0.22 * height), 0, 1)
+    open_ = (255 * (1 - palm)).astype(np.uint8)
+    open_ = cv2.cvtColor(np.ascontiguousarray(np.broadcast_to(open_, image.shape[:2])), cv2.COLOR_GRAY2RGB)
+    glow: npt.NDArray[np.uint8] = np.empty_like(image)
+    glow[:] = (11, 4, 3)
+    return np.asarray(cv2.add(cv2.multiply(image, open_, scale=1 / 255), glow), np.uint8)
