@@ -129,6 +129,11 @@ class Challenge:
         self._state = ChallengeState(Guidance.LOOK_STRAIGHT, 0, steps)
 
     @property
+    def method(self) -> str:
+        """What looked, as verdicts name it."""
+        return METHOD
+
+    @property
     def state(self) -> ChallengeState:
         """As the last `update` returned it."""
         return self._state

@@ -51,10 +51,35 @@ class ChallengeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     lost: Seconds
 
 
+class InjectionParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When frames are not a sensor's; the comments in the TOML say what each is."""
+
+    frames: Annotated[int, Meta(ge=4, le=1000)]
+    window: Annotated[int, Meta(ge=4, le=10_000)]
+    measurable: Fraction
+    changed: Fraction
+    repeats: Annotated[int, Meta(ge=1, le=1000)]
+    fastest: Seconds
+
+
+class ParallaxParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a turn says enough, and what it then says; the comments in the TOML say what each is."""
+
+    turn: Degrees
+    stretch: Fraction
+    frames: Annotated[int, Meta(ge=1, le=100)]
+    reference_pose: Degrees
+    reference_frames: Annotated[int, Meta(ge=1, le=100)]
+    keep: Annotated[int, Meta(ge=1, le=1000)]
+    ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
+
+
 class LivenessParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All tables of the file."""
 
     challenge: ChallengeParameters
+    injection: InjectionParameters
+    parallax: ParallaxParameters
 
 
 def parse_parameters(text: str) -> LivenessParameters:

@@ -1,0 +1,121 @@
+"""How well two explanations fit a face's landmark tracks: a plane that is turned, or a rigid head that is turned.
+
+In: landmark positions of a reference and of other frames. Out: residuals per frame, in shares of the reference's
+distance between the eyes. Only the frames' 2-D positions are explained. The network that finds the landmarks always
+imagines a depth, on a photograph too; the reference's depth is used as the head's shape, the frames' never.
+
+Plane: a homography (8 parameters a frame), normalised direct linear transform (Hartley & Zisserman, Multiple View
+Geometry, algorithm 4.2). Head: scaled orthography (6 parameters a frame), solved by completing the missing depth and
+rigid alignment in turn (the orthogonal Procrustes step is Umeyama's, 1991).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+STABLE: Final = np.array(
+    [
+        *(1, 2, 4, 5, 6, 168, 195, 197, 98, 327, 45, 275),  # nose: ridge, tip, wings
+        *(33, 133, 362, 263),  # corners of the eyes
+        *(8, 9, 10, 67, 109, 151, 297, 338),  # forehead
+        *(46, 63, 105, 107, 276, 293, 334, 336),  # brows
+        *(50, 101, 117, 118, 205, 280, 330, 346, 347, 425),  # cheeks
+        *(164, 0),  # between nose and lip, upper lip's middle
+    ]
+)
+"""Points that move with the skull: no lids, lower lip or chin (they open), no outline (it slides as the head turns)."""
+
+_ITERATIONS: Final = 25
+
+
+def eye_distance(points: Array) -> float:
+    """Distance between the outer corners' midpoints of (468, >= 2) points, as `Landmarks.inter_eye` measures it."""
+    eyes = points[[33, 133, 362, 263], :2]
+    return float(np.linalg.norm(eyes[:2].mean(axis=0) - eyes[2:].mean(axis=0)))
+
+
+def shape_change(reference: Array, frames: Array) -> Array:
+    """RMS distance of each frame from the reference after the best shift, turn and scale.
+
+    Args:
+        reference: (P, 2).
+        frames: (F, P, 2).
+
+    Returns:
+        (F,) in the reference's units: how much the shape changed.
+    """
+    a = reference - reference.mean(axis=0)
+    b = frames - frames.mean(axis=1, keepdims=True)
+    first = np.einsum("fpc,pc->f", b, a)
+    second = b[:, :, 1] @ a[:, 0] - b[:, :, 0] @ a[:, 1]
+    scale = np.hypot(first, second) / (b**2).sum(axis=(1, 2)).clip(1e-12)  # frame to reference
+    rest = (a**2).sum() - scale * np.hypot(first, second)
+    return np.asarray(np.sqrt(np.maximum(rest, 0.0) / len(a)))
+
+
+def plane_residual(reference: Array, frame: Array) -> float:
+    """RMS distance of `frame` (P, 2) from the best homography of `reference` (P, 2), scaled back to the reference."""
+    a, to_a = _normalise(reference)
+    b, _ = _normalise(frame)
+    rows = np.zeros((2 * len(a), 9))
+    homogeneous = np.column_stack([a, np.ones(len(a))])
+    rows[0::2, 3:6] = -homogeneous
+    rows[0::2, 6:9] = b[:, 1:] * homogeneous
+    rows[1::2, 0:3] = homogeneous
+    rows[1::2, 6:9] = -b[:, :1] * homogeneous
+    matrix = np.linalg.eigh(rows.T @ rows)[1][:, 0].reshape(3, 3)
+    mapped = homogeneous @ matrix.T
+    error = mapped[:, :2] / mapped[:, 2:] - b
+    return float(np.sqrt((error**2).sum(axis=1).mean()) / to_a)
+
+
+def head_residual(shape: Array, frames: Array) -> Array:
+    """RMS distance of each frame from the best view of the rigid head `shape`, scaled back to the shape's units.
+
+    Args:
+        shape: (P, 3).
+        frames: (F, P, 2).
+    """
+    model = shape - shape.mean(axis=0)
+    seen = frames - frames.mean(axis=1, keepdims=True)
+    depth = np.repeat(model[None, :, 2], len(frames), axis=0)
+    size = (model**2).sum()
+    rest = np.zeros(len(frames))
+    for _ in range(_ITERATIONS):
+        full = np.concatenate([seen, depth[..., None]], axis=2)
+        left, singular, right = np.linalg.svd(np.einsum("fpi,pj->fij", full, model))
+        sign = np.sign(np.linalg.det(left @ right))
+        singular[:, 2] *= sign
+        left[:, :, 2] *= sign[:, None]
+        scale = singular.sum(axis=1) / size
+        posed = np.einsum("f,fij,pj->fpi", scale, left @ right, model)
+        depth = posed[..., 2]
+        rest = np.sqrt(((posed[..., :2] - seen) ** 2).sum(axis=2).mean(axis=1)) / np.maximum(scale, 1e-9)
+    return np.asarray(rest)
+
+
+def mean_shape(frames: Array) -> Array:
+    """The mean of (F, P, 3) shapes after each was shifted, turned and scaled (in the image plane) onto the first."""
+    first = frames[0] - frames[0].mean(axis=0)
+    total = np.zeros_like(first)
+    for frame in frames:
+        moved = frame - frame.mean(axis=0)
+        cross = complex(
+            float((moved[:, :2] * first[:, :2]).sum()),
+            float((moved[:, 0] * first[:, 1] - moved[:, 1] * first[:, 0]).sum()),
+        ) / max(float((moved[:, :2] ** 2).sum()), 1e-12)
+        turned = (moved[:, 0] + 1j * moved[:, 1]) * cross
+        total += np.column_stack([turned.real, turned.imag, moved[:, 2] * abs(cross)])
+    return np.asarray(total / len(frames))
+
+
+def _normalise(points: Array) -> tuple[Array, float]:
+    """Hartley's normalisation: mean at the origin, mean distance sqrt(2); and the scale that did it."""
+    moved = points - points.mean(axis=0)
+    scale = float(np.sqrt(2) / max(np.linalg.norm(moved, axis=1).mean(), 1e-12))
+    return moved * scale, scale

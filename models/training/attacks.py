@@ -1,0 +1,189 @@
+"""Trains the presentation-attack detector from random initialisation on rendered shards.
+
+In: the shards of `attack_cache` and, to follow the training, the faces of `attack_data`. Out: checkpoints in `--run`
+(`checkpoint.pt`, averaged weights), a line of figures every few minutes. `attack_export` turns one into a model.
+
+    python -m models.training.attacks --cache DIR... --held DIR --faces faces.jsonl --run DIR --minutes 40 [--without-replay]
+
+`--without-replay` uses no Replay-Attack frame at all, neither for training nor for following it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from device.vision.liveness.crops import stacked_crops
+from models.training.attack_cache import GROUPS, SIZE, TIGHT, WIDE
+from models.training.attack_data import Sample, load_samples
+from models.training.attack_network import INPUT, AttackNetwork
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def augment(rng: np.random.Generator, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """N x 2S x S x 3 uint8 to N x 3 x 2 INPUT x INPUT float32: shifted, mirrored, relit, noisy, partly covered."""
+    out = np.empty((len(crops), 2 * INPUT, INPUT, 3), np.float32)
+    for index, pair in enumerate(crops):
+        flip = rng.random() < 0.5
+        gain = np.exp(rng.normal(0, 0.12)) * np.exp(rng.normal(0, 0.04, 3))
+        power = float(np.exp(rng.normal(0, 0.1)))
+        grey = rng.random() < 0.04
+        for half in range(2):
+            y, x = rng.integers(0, SIZE - INPUT + 1, 2)
+            cut = pair[half * SIZE + y : half * SIZE + y + INPUT, x : x + INPUT].astype(np.float32) / 255.0
+            if flip:
+                cut = cut[:, ::-1]
+            kind = rng.random()
+            if kind < 0.08:
+                cut = cv2.GaussianBlur(cut, (0, 0), float(rng.uniform(0.5, 1.2)))
+            elif kind < 0.16:
+                cut = cut + rng.standard_normal(cut.shape, dtype=np.float32) * rng.uniform(0.005, 0.03)
+            elif kind < 0.22:
+                size = int(rng.integers(INPUT // 2, INPUT))
+                cut = cv2.resize(cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA), (INPUT, INPUT))
+            if grey:
+                cut = cut.mean(axis=2, keepdims=True)
+            cut = np.clip(cut * gain.astype(np.float32), 0, 1) ** power
+            if rng.random() < 0.2:
+                top, left = rng.integers(0, INPUT - 16, 2)
+                tall, broad = rng.integers(12, 40, 2)
+                cut[top : top + tall, left : left + broad] = rng.random()
+            out[index, half * INPUT : (half + 1) * INPUT] = cut
+    return np.ascontiguousarray(out.transpose(0, 3, 1, 2))
+
+
+def batches(caches: list[Path], size: int, without_replay: bool, seed: int) -> Iterator[Batch]:
+    """Endless batches over whichever shards there are by now, shards in random order."""
+    rng = np.random.default_rng(seed)
+    while True:
+        found = [path for cache in caches for path in sorted(cache.glob("[0-9]*.x.npy"))]
+        for index in rng.permutation(len(found)):
+            crops = np.load(found[index], mmap_mode="r")
+            labels = np.load(found[index].with_name(found[index].name.replace(".x.", ".y.")))
+            chosen = np.arange(len(labels))
+            if without_replay:
+                chosen = chosen[labels[:, 1] <= GROUPS.index("utkface_attack")]
+            chosen = rng.permutation(chosen)
+            for start in range(0, len(chosen) - size + 1, size):
+                picked = np.sort(chosen[start : start + size])
+                yield torch.from_numpy(augment(rng, crops[picked])), torch.from_numpy(labels[picked, 0])
+
+
+def frames(samples: list[Sample]) -> Iterator[tuple[Sample, torch.Tensor]]:
+    """Network inputs of real frames, cut as the box cuts them: 1 x 3 x 2 INPUT x INPUT."""
+    for sample in samples:
+        image = cv2.cvtColor(cv2.imread(sample.file), cv2.COLOR_BGR2RGB)
+        pair = stacked_crops(image, sample.square, INPUT, TIGHT, WIDE)
+        yield sample, torch.from_numpy(pair.astype(np.float32).transpose(2, 0, 1)[None] / 255.0)
+
+
+def attack_scores(network: AttackNetwork, inputs: torch.Tensor) -> npt.NDArray[np.float64]:
+    """1 - p(bona fide) of each."""
+    with torch.no_grad():
+        scores = [1 - functional.softmax(network(part), dim=1)[:, 0] for part in inputs.split(64)]
+    return torch.cat(scores).double().numpy()
+
+
+def equal_error(scores: npt.NDArray[np.float64], attacks: npt.NDArray[np.bool_]) -> float:
+    """Where as many attacks pass as people are refused."""
+    thresholds = np.sort(scores)
+    refused = 1 - np.searchsorted(np.sort(scores[~attacks]), thresholds) / max(1, (~attacks).sum())
+    passed = np.searchsorted(np.sort(scores[attacks]), thresholds) / max(1, attacks.sum())
+    best = int(np.argmin(np.abs(refused - passed)))
+    return float((refused[best] + passed[best]) / 2)
+
+
+class Watch:
+    """What is looked at every few minutes: unseen people's rendered shards and, unless told not to, devel."""
+
+    def __init__(self, held: Path, samples: list[Sample]) -> None:
+        self.held = held
+        inputs = list(frames(samples))
+        self.inputs = torch.cat([tensor for _, tensor in inputs]) if inputs else None
+        self.attacks = np.array([sample.label == "attack" for sample, _ in inputs])
+
+    def line(self, network: AttackNetwork) -> str:
+        """Equal error rates as one line."""
+        network.eval()
+        words = []
+        for path in sorted(self.held.glob("[0-9]*.x.npy"))[:1]:
+            cut = (SIZE - INPUT) // 2
+            crops = np.load(path)
+            halves = [crops[:, h * SIZE + cut : h * SIZE + cut + INPUT, cut : cut + INPUT] for h in range(2)]
+            inputs = torch.from_numpy(np.concatenate(halves, 1).astype(np.float32).transpose(0, 3, 1, 2) / 255.0)
+            labels = np.load(path.with_name(path.name.replace(".x.", ".y.")))[:, 0] > 0
+            words.append(f"rendered {equal_error(attack_scores(network, inputs), labels):.4f}")
+        if self.inputs is not None:
+            words.append(f"devel {equal_error(attack_scores(network, self.inputs), self.attacks):.4f}")
+        return "EER " + ", ".join(words)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    torch.manual_seed(arguments.seed)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    devel = [] if arguments.without_replay else [s for s in load_samples(arguments.faces) if s.group == "replay/devel"]
+    watch = Watch(arguments.held, devel)
+    network = AttackNetwork().to(memory_format=torch.channels_last)
+    if arguments.start:
+        network.load_state_dict(torch.load(arguments.start, map_location="cpu")["network"])
+    average = copy.deepcopy(network)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=0.02)
+    began = looked = time.monotonic()
+    step, running = 0, 0.0
+    for crops, classes in batches(arguments.cache, arguments.batch, arguments.without_replay, arguments.seed):
+        done = (time.monotonic() - began) / (60 * arguments.minutes)
+        for group in optimiser.param_groups:
+            group["lr"] = arguments.rate * min(1.0, (step + 1) / 200) * 0.5 * (1 + np.cos(np.pi * min(1.0, done)))
+        network.train()
+        whole, alone = network.opinions(crops.contiguous(memory_format=torch.channels_last), 0.15)
+        loss = functional.cross_entropy(whole, classes, label_smoothing=0.05)
+        loss = loss + 0.3 * sum(functional.cross_entropy(logits, classes, label_smoothing=0.05) for logits in alone)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        step += 1
+        running += (float(loss.detach()) - running) / min(step, 100)
+        keep = min(0.999, step / (step + 10))
+        with torch.no_grad():
+            for ours, theirs in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+                ours.copy_(theirs if not ours.is_floating_point() else ours * keep + theirs * (1 - keep))
+        if time.monotonic() - looked > 60 * arguments.every or done >= 1:
+            looked = time.monotonic()
+            torch.save({"network": average.state_dict(), "step": step}, arguments.run / "checkpoint.pt")
+            print(f"{(looked - began) / 60:.1f} min, step {step}, loss {running:.3f}, {watch.line(average)}", flush=True)
+        if done >= 1:
+            return
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True, nargs="+")
+    parser.add_argument("--held", type=Path, required=True, help="shards rendered with --held-out")
+    parser.add_argument("--faces", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--every", type=float, default=4, help="minutes between looks")
+    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from")
+    parser.add_argument("--without-replay", action="store_true")
+    arguments = parser.parse_args()
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    train(arguments)
+
+
+if __name__ == "__main__":
+    main()
