@@ -43,8 +43,7 @@ def find_bands(image: Grey) -> list[Band]:
     for level, scale in _levels(image):
         for upright in (True, False):
             view = level if upright else np.ascontiguousarray(level.T)
-            for box in _lines(view):
-                boxes.append(_to_image(box, scale, upright))
+            boxes.extend(_to_image(box, scale, upright) for box in _lines(view))
     bands = sorted(_group(_distinct(boxes)), key=lambda band: -band.score)
     return bands[:MAX_BANDS]
 

@@ -1,6 +1,6 @@
 """Reads one strip of a grey image as a line of OCR-B.
 
-In: a uint8 strip of `HEIGHT` rows with one text line along its middle (capitals about `CAPITAL` px high). Out:
+In: a uint8 strip of `HEIGHT` rows with one text line along its middle (capitals about `CAPITAL` px high). Out: a
 `StripReading`: the characters' places on an even grid, their class probabilities, and how the line lies in the strip,
 so that the caller can cut it again more exactly. The network is `models/text-line.tflite`; it is fully convolutional
 and says for every `COLUMN` px which character is there, whether this is a character's centre, and the line's offset,
@@ -10,7 +10,7 @@ height and pitch at this place (models/cards/text-line.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,33 +26,60 @@ PITCH: Final = 17.0  # px, nominal distance of neighbouring characters
 OFFSET: Final = 8.0  # px, unit of the offset output
 
 Grey = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, eq=False)
 class StripReading:
-    """A line found in a strip.
+    """A line found in a strip: what the network said of every column, and the even grid of characters in it.
 
-    centres: (T,) float32, x of each character's centre in the strip, px, increasing.
-    presence: (T,) float32, 0…1, how much the network sees a character's centre there.
-    probabilities: (T, 37) float32 over `ALPHABET`, rows summing to 1.
-    middle: (T,) float32, y of the line's middle at each centre, px in the strip.
-    height: (T,) float32, height of capitals at each centre, px.
-    score: sum of `presence`: about how many characters are surely there.
+    Character number 0 is the first one found, `len(self) - 1` the last; `window` looks at others on the same grid.
     """
 
-    centres: Floats
-    presence: Floats
-    probabilities: Floats
-    middle: Floats
-    height: Floats
+    def __init__(self, columns: Columns, grid: Floats, first: int, count: int) -> None:
+        self._columns, self._grid = columns, grid
+        self._first = first
+        number = np.arange(first, first + count)
+        self.centres: Floats = np.polyval(grid, number)
+        """(T,) float64, x of each character's centre in the strip, px, increasing."""
+        place = np.clip(self.centres / COLUMN - 0.5, 0, len(columns.heat) - 1.001)
+        outside = (self.centres < 0) | (self.centres > len(columns.heat) * COLUMN)
+        self.presence: Floats = np.where(outside, 0.0, _at(_widened(columns.heat), place))
+        """(T,) 0…1, how surely the network sees a character's centre there."""
+        self.probabilities = softmax(_at(columns.classes, place))
+        """(T, 37) float32 over `ALPHABET`, rows summing to 1."""
+        self.middle: Floats = HEIGHT / 2 + OFFSET * _at(columns.shape[:, 0], place)
+        """(T,) y of the line's middle at each centre, px in the strip."""
+        self.height: Floats = CAPITAL * np.exp(_at(columns.shape[:, 1], place))
+        """(T,) height of capitals at each centre, px."""
 
     @property
     def score(self) -> float:
+        """Sum of `presence`: about how many characters are surely there."""
         return float(self.presence.sum())
 
     def __len__(self) -> int:
         return len(self.centres)
+
+    def window(self, start: int, count: int) -> StripReading:
+        """The `count` places of the grid from number `start`, which may be negative."""
+        return StripReading(self._columns, self._grid, self._first + start, count)
+
+    def x(self, number: Floats) -> Floats:
+        """x (px) of numbers (also fractional) on the grid; beyond the line's ends it goes on straight."""
+        last = len(self) - 1
+        inner = np.clip(number, 0, last)
+        slope = np.polyval(np.polyder(self._grid), self._first + inner)
+        place: Floats = np.polyval(self._grid, self._first + inner) + slope * (number - inner)
+        return place
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The network's answer: classes (C, 37) logits, heat (C,) 0…1, shape (C, 3) offset, ln height, ln pitch."""
+
+    classes: Floats
+    heat: Floats
+    shape: Floats
 
 
 class TextLineReader:
@@ -71,18 +98,9 @@ class TextLineReader:
         """The line in a (HEIGHT, width) uint8 strip, or None if there are fewer than four characters."""
         tensor = normalise(strip).astype(np.float32) * self._scale + self._offset
         classes, centre, shape = self._model.run(tensor[None, :, :, None])
-        heat = 1 / (1 + np.exp(-centre[0, :, 0]))
-        grid = fit_grid(heat, PITCH * np.exp(shape[0, :, 2]), self._present)
-        if grid is None:
-            return None
-        place = np.clip(grid / COLUMN - 0.5, 0, len(heat) - 1.001)
-        return StripReading(
-            centres=grid.astype(np.float32),
-            presence=_at(_widened(heat), place).astype(np.float32),
-            probabilities=softmax(_at(classes[0], place)),
-            middle=HEIGHT / 2 + OFFSET * _at(shape[0, :, 0], place).astype(np.float32),
-            height=(CAPITAL * np.exp(_at(shape[0, :, 1], place))).astype(np.float32),
-        )
+        columns = Columns(classes[0], 1 / (1 + np.exp(-centre[0, :, 0])), shape[0])
+        found = fit_grid(columns.heat, PITCH * np.exp(columns.shape[:, 2]), self._present)
+        return StripReading(columns, *found) if found is not None else None
 
 
 def normalise(grey: Grey) -> Grey:
@@ -92,14 +110,17 @@ def normalise(grey: Grey) -> Grey:
     return np.clip(stretched, 0, 255).astype(np.uint8)
 
 
-def softmax(logits: NDArray[np.floating]) -> Floats:
+def softmax(logits: Floats) -> NDArray[np.float32]:
     """Probabilities along the last axis."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+    shares: NDArray[np.float32] = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return shares
 
 
-def fit_grid(heat: NDArray[np.floating], pitch: NDArray[np.floating], present: float) -> NDArray[np.float64] | None:
-    """x (px) of every character centre of an evenly pitched line, or None if there are fewer than four.
+def fit_grid(heat: Floats, pitch: Floats, present: float) -> tuple[Floats, int, int] | None:
+    """The even grid of a line: coefficients of x(number) in px, the first number and the count of characters.
+
+    None if there are fewer than four.
 
     Args:
         heat: (C,) probability that a column is a character's centre.
@@ -115,7 +136,6 @@ def fit_grid(heat: NDArray[np.floating], pitch: NDArray[np.floating], present: f
         return None
     columns = np.clip((peaks / COLUMN).astype(int), 0, len(heat) - 1)
     expected = float(np.median(pitch[columns]))
-    steps = np.maximum(np.rint(np.diff(peaks) / expected), 0)
     step = _regular_step(np.diff(peaks), expected)
     steps = np.maximum(np.rint(np.diff(peaks) / step), 0)
     number = np.concatenate([[0], np.cumsum(steps)])
@@ -129,10 +149,10 @@ def fit_grid(heat: NDArray[np.floating], pitch: NDArray[np.floating], present: f
         coefficients = _fit(number[good], peaks[good], strengths[good])
     first, last = _extent(number[good])
     grid = np.polyval(coefficients, np.arange(first, last + 1))
-    return grid if len(grid) >= 4 and bool(np.all(np.diff(grid) > 0)) else None
+    return (coefficients, first, last - first + 1) if len(grid) >= 4 and bool(np.all(np.diff(grid) > 0)) else None
 
 
-def _peaks(heat: NDArray[np.floating], present: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _peaks(heat: Floats, present: float) -> tuple[Floats, Floats]:
     """Local maxima of the heat, refined to a fraction of a column by a parabola: x in px, and their heat."""
     padded = np.concatenate([[0.0], heat, [0.0]])
     left, here, right = padded[:-2], padded[1:-1], padded[2:]
@@ -142,19 +162,20 @@ def _peaks(heat: NDArray[np.floating], present: float) -> tuple[NDArray[np.float
     return (at + 0.5 + np.clip(shift, -0.5, 0.5)) * COLUMN, np.clip(here[at], 0, 1)
 
 
-def _regular_step(distances: NDArray[np.float64], expected: float) -> float:
+def _regular_step(distances: Floats, expected: float) -> float:
     """The pitch: median of the distances that are near the network's estimate."""
     near = distances[(distances > 0.75 * expected) & (distances < 1.25 * expected)]
     return float(np.median(near)) if len(near) >= 3 else expected
 
 
-def _fit(number: NDArray[np.float64], x: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fit(number: Floats, x: Floats, weight: Floats) -> Floats:
     degree = 2 if np.ptp(number) >= 12 else 1
     coefficients = np.polyfit(number, x, degree, w=weight)
-    return np.concatenate([np.zeros(2 - degree), coefficients])
+    full: Floats = np.concatenate([np.zeros(2 - degree), coefficients])
+    return full
 
 
-def _invert(coefficients: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _invert(coefficients: Floats, x: Floats) -> Floats:
     """Number (not rounded) at each x, by Newton's method from the linear part."""
     bend, step, start = coefficients
     number = (x - start) / max(step, 1e-3)
@@ -164,7 +185,7 @@ def _invert(coefficients: NDArray[np.float64], x: NDArray[np.float64]) -> NDArra
     return number
 
 
-def _extent(number: NDArray[np.float64]) -> tuple[int, int]:
+def _extent(number: Floats) -> tuple[int, int]:
     """First and last number of the longest run without a gap of more than four missing characters."""
     number = np.unique(number).astype(int)
     breaks = np.flatnonzero(np.diff(number) > 5)
@@ -173,15 +194,15 @@ def _extent(number: NDArray[np.float64]) -> tuple[int, int]:
     return int(longest[0]), int(longest[-1])
 
 
-def _widened(heat: NDArray[np.floating]) -> NDArray[np.floating]:
+def _widened(heat: Floats) -> Floats:
     """A column's heat or its stronger neighbour's: centres between two columns leave a little in both."""
     padded = np.concatenate([[0.0], heat, [0.0]])
     return np.maximum(np.maximum(padded[:-2], padded[2:]) * 0.9, padded[1:-1])
 
 
-def _at(values: NDArray[np.floating], place: NDArray[np.floating]) -> NDArray[np.floating]:
+def _at(values: Floats, place: Floats) -> Floats:
     """Rows of `values` at fractional indices, linearly interpolated."""
     low = place.astype(int)
     share = (place - low).reshape(-1, *([1] * (values.ndim - 1)))
-    result: NDArray[np.floating] = values[low] * (1 - share) + values[low + 1] * share
+    result: Floats = values[low] * (1 - share) + values[low + 1] * share
     return result
