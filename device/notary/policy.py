@@ -115,6 +115,7 @@ class Policy(msgspec.Struct, frozen=True):
             subject=rules.subject,
             scores=rules.scores,
             embedder=rules.embedder,
+            decisive=rules.required,
         )
 
     @property
