@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device.vision.camera.base import Image
+from device.vision.face.canonical import CANONICAL
 from device.vision.face.detector import Detection
 from device.vision.inference.manifest import Manifest
 from device.vision.inference.model import Model, load_model, prepare
@@ -30,6 +31,10 @@ NOSE_TIP: Final = 1
 MOUTH_CORNERS: Final = (61, 291)
 LIPS_INNER: Final = ((82, 87), (13, 14), (312, 317))
 OUTER_EYE_CORNERS: Final = (33, 263)
+
+_RIGID: Final = [row[0] for row in CANONICAL]
+_MEAN: Final = np.array([row[1:4] for row in CANONICAL], dtype=np.float64)
+_WEIGHTS: Final = np.array([row[4] for row in CANONICAL], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -132,19 +137,27 @@ class FaceLandmarker:
 
 
 def head_pose(landmarks: Landmarks, image_shape: tuple[int, ...]) -> Pose:  # noqa: ARG001
-    """Head pose of a face; `image_shape` is the shape of the image in which the landmarks lie."""
-    points = landmarks.points.astype(np.float64)
-    across = points[[263, 362, 291]].mean(axis=0) - points[[33, 133, 61]].mean(axis=0)
-    down = points[[152, 200]].mean(axis=0) - points[[10, 151]].mean(axis=0)
-    across /= np.linalg.norm(across)
-    down -= across * (down @ across)
-    down /= np.linalg.norm(down)
-    facing = -np.cross(across, down)
+    """Head pose from the rotation that brings the mean rigid face nearest to the landmarks (Kabsch, weighted).
+
+    Yaw and pitch tell where the face points, as seen from the camera: somebody at the edge of the picture who looks
+    into the lens has neither. `image_shape` is that of the image in which the landmarks lie; this method needs no
+    focal length.
+    """
+    turn = fit_rotation(landmarks.points[_RIGID].astype(np.float64))
     return Pose(
-        yaw=math.degrees(math.atan2(facing[0], -facing[2])),
-        pitch=math.degrees(math.asin(float(np.clip(-facing[1], -1, 1)))),
-        roll=math.degrees(math.atan2(across[1], across[0])),
+        yaw=math.degrees(math.atan2(-turn[0, 2], turn[2, 2])),
+        pitch=math.degrees(math.asin(float(np.clip(turn[1, 2], -1, 1)))),
+        roll=math.degrees(math.atan2(turn[1, 0], turn[1, 1])),
     )
+
+
+def fit_rotation(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The 3 x 3 rotation from the mean face (x to image right, y down, z away) to (K, 3) observed rigid points."""
+    centred = points - np.average(points, axis=0, weights=_WEIGHTS)
+    u, _, vt = np.linalg.svd((_MEAN * _WEIGHTS[:, None]).T @ centred)
+    sign = 1.0 if np.linalg.det(u @ vt) >= 0 else -1.0
+    rotation: npt.NDArray[np.float64] = vt.T @ np.diag([1.0, 1.0, sign]) @ u.T
+    return rotation
 
 
 def expression(landmarks: Landmarks) -> Expression:
