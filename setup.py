@@ -40,7 +40,7 @@ setup(
         "rich>=13",
         "flask>=3.0",
         "cheroot>=10.0",
-        "cryptography>=42",
+        "cryptography>=45",
         "joserfc>=1.0",
         "python-stdnum>=1.20",
         "prometheus-client>=0.20",

@@ -78,7 +78,7 @@ def create_issuing(root: Authority, name: str, *, purpose: Purpose = Purpose.PRO
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _authority(
         _base(_name(name), key.public_key(), root.certificate.subject, root.key, days), path_length=0
-    ).add_extension(x509.ExtendedKeyUsage([EXTENDED_KEY_USAGE[purpose]]), critical=True)
+    ).add_extension(x509.ExtendedKeyUsage([EXTENDED_KEY_USAGE[purpose]]), critical=False)
     return Authority(key, (builder.sign(root.key, hashes.SHA256()), *root.chain))
 
 

@@ -21,7 +21,7 @@ from device.protocol import FROM_VISION, MAX_VISION_BYTES, TO_VISION, VISION_MES
 GREETING_SECONDS: Final = 20.0
 """How long a worker may take to say that it is ready: on a small board it may still be loading its models."""
 _PROBE_AFTER: Final = 300.0
-_PROBE_AGAIN: Final = 5.0
+_PROBE_AGAIN: Final = 1.0
 
 
 @dataclass(frozen=True)
