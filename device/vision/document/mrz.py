@@ -109,8 +109,8 @@ def _number_variants(layout: Layout, lines: Sequence[str]) -> list[Layout]:
 def decode(lines: Sequence[LineEvidence], today: datetime.date) -> MrzReading | None:
     """Read a zone from the evidence of its lines, top to bottom. None if no layout has such lines.
 
-    A line may be up to `mrz_fit.LENGTH_TOLERANCE` characters too short or too long: positions are then inserted as unknown
-    or left out where that fits the layout best.
+    A line may be up to `mrz_fit.LENGTH_TOLERANCE` characters too short or too long: positions are then inserted as
+    unknown or left out where that fits the layout best.
     """
     limits = parameters("mrz")
     best: tuple[float, _Decoder] | None = None

@@ -1,0 +1,135 @@
+"""Measures barcode reading: by zxing-cpp alone, by the box, and by pyzbar where it is installed (docs/decisions/0041).
+
+In: a folder of images with same-named .txt or .bin files of what they hold (`python -m models.training.barcodes DIR`),
+or `--tilt`, for PDF417 symbols of synthetic licences rendered at 0 to 20 degrees of tilt with perspective, blur and
+noise. Out: a table on stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import zxingcpp
+from numpy.typing import NDArray
+
+from device.vision.document.barcode import FORMATS, read_barcodes
+
+Image = NDArray[np.uint8]
+Reader = Callable[[Image], list[bytes]]
+
+
+def _readers() -> dict[str, Reader]:
+    readers: dict[str, Reader] = {
+        "zxing-cpp": lambda image: [bytes(code.bytes) for code in zxingcpp.read_barcodes(image, formats=FORMATS)],
+        "vouchbox": lambda image: [code.data for code in read_barcodes(image)],
+    }
+    try:
+        from pyzbar import pyzbar
+    except ImportError as error:
+        print(f"pyzbar is not measured: {error}")
+    else:
+
+        def peer(image: Image) -> list[bytes]:
+            try:
+                return [code.data for code in pyzbar.decode(image, [pyzbar.ZBarSymbol.QRCODE])]
+            except ValueError:  # it knows no name for the orientation that its library gives some symbols
+                return []
+
+        readers["pyzbar"] = peer
+    return readers
+
+
+def _truth(path: Path) -> bytes | None:
+    for suffix in (".bin", ".txt"):
+        if (file := path.with_suffix(suffix)).exists():
+            return file.read_bytes().strip()
+    return None
+
+
+def _same(read: bytes, truth: bytes) -> bool:
+    """Whether the bytes are the truth, or its text in one of the character sets that codes use."""
+    if read.strip() == truth:
+        return True
+    texts = (truth.decode("utf-8", "ignore").encode(charset, "ignore") for charset in ("latin-1", "shift_jis", "gbk"))
+    return any(read.strip() == text.strip() for text in texts)
+
+
+def _images(folder: Path) -> Iterator[tuple[str, Image, bytes | None]]:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in (".png", ".jpg", ".webp"):
+            image = cv2.imread(str(path))
+            if image is not None:
+                rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+                yield path.parent.name.rpartition("-")[0], rgb, _truth(path)
+
+
+def _tilted(seed: int, count: int) -> Iterator[tuple[str, Image, bytes | None]]:
+    generator = np.random.default_rng(seed)
+    letters = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", np.uint8)
+    for index in range(count):
+        angle = 20.0 * index / max(1, count - 1)
+        lines = b"\n".join(b"D" + bytes(generator.choice(letters, 14)) for _ in range(22))
+        payload = b"@\n\x1e\rANSI 636000100001DL00310350DL" + lines
+        symbol = np.asarray(zxingcpp.create_barcode(payload, zxingcpp.BarcodeFormat.PDF417).to_image(scale=3), np.uint8)
+        yield (
+            f"{int(angle // 5) * 5:02d}-{int(angle // 5) * 5 + 5:02d} degrees",
+            _scene(symbol, angle, generator),
+            payload,
+        )
+
+
+def _scene(symbol: Image, angle: float, generator: np.random.Generator) -> Image:
+    """The symbol on a grey card, turned, seen a little from the side, blurred and noisy; H×W×3 RGB."""
+    height, width = symbol.shape[:2]
+    size = int(1.35 * np.hypot(width, height))
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    turn = np.deg2rad(angle * generator.choice((-1, 1)))
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    placed = (corners - (width / 2, height / 2)) @ rotation.T + size / 2
+    placed += generator.uniform(-0.02, 0.02, (4, 2)) * width
+    warp = cv2.getPerspectiveTransform(corners, placed.astype(np.float32))
+    card = np.full((size, size), generator.integers(190, 240), np.uint8)
+    scene = cv2.warpPerspective(symbol, warp, (size, size), dst=card, borderMode=cv2.BORDER_TRANSPARENT)
+    scene = cv2.GaussianBlur(scene, (0, 0), float(generator.uniform(0.4, 1.2)))
+    noisy = np.clip(scene + generator.normal(0, 5, scene.shape), 0, 255).astype(np.uint8)
+    return np.repeat(noisy[:, :, None], 3, axis=2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--tilt", type=int, metavar="N", help="render N tilted PDF417 symbols instead")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    source = _tilted(arguments.seed, arguments.tilt) if arguments.tilt else _images(arguments.folder)
+    readers = _readers()
+    right: dict[tuple[str, str], int] = defaultdict(int)
+    seconds: dict[str, float] = defaultdict(float)
+    total: dict[str, int] = defaultdict(int)
+    only_peer = 0
+    for kind, image, truth in source:
+        total[kind] += 1
+        hits = {}
+        for name, reader in readers.items():
+            start = time.process_time()
+            read = reader(image)
+            seconds[name] += time.process_time() - start
+            hits[name] = any(truth is None or _same(data, truth) for data in read)
+            right[kind, name] += hits[name]
+        only_peer += hits.get("pyzbar", False) and not hits["vouchbox"]
+    for kind, count in total.items():
+        print(f"{kind:16} n={count:4d}  " + "  ".join(f"{name} {right[kind, name] / count:6.1%}" for name in readers))
+    images = sum(total.values())
+    print("CPU ms an image  " + "  ".join(f"{name} {1000 * seconds[name] / images:.1f}" for name in readers))
+    if "pyzbar" in readers:
+        print(f"read by pyzbar and not by the box: {only_peer}")
+
+
+if __name__ == "__main__":
+    main()
