@@ -220,4 +220,4 @@ def _neighbours(box: TextBox, other: TextBox) -> bool:
 def _promise(box: TextBox) -> float:
     """More for what is as long as 30 to 44 characters of its height."""
     aspect = box.length / box.height
-    return float(np.exp(-0.5 * (np.log(min(aspect, 36.0) / 36.0) / 0.6) ** 2))
+    return float(np.exp(-0.5 * (np.log(min(aspect, 33.0) / 33.0) / 0.4) ** 2))

@@ -114,7 +114,7 @@ def _ordered(corners: Quad) -> Quad | None:
 
 
 def rectify(image: Image, quad: Quad) -> Image | None:
-    """The document straight, H×W×3 uint8 RGB, at most 125 mm × `DOTS_PER_MM` wide; None if most of it is not in view."""
+    """The document straight, H×W×3 uint8 RGB, at most 125 mm × `DOTS_PER_MM` wide; None if most is out of view."""
     sides = np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1)
     across, down = float(sides[0] + sides[2]) / 2, float(sides[1] + sides[3]) / 2
     if across < 60 or down < 40:

@@ -87,8 +87,7 @@ class DocumentReader:
         began = time.process_time()
         grey: Grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
         lines, reading = self._zone(grey, began)
-        complete = reading is not None and reading.consistent
-        barcodes = read_barcodes(image, thorough=self._thorough and not complete)
+        barcodes = read_barcodes(image, thorough=self._thorough and not lines)
         quad = outline.from_zone([(line.box, len(line.reading)) for line in lines])
         if quad is None:
             quad = outline.from_edges(image)

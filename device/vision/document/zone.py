@@ -87,13 +87,13 @@ class ZoneReader:
         """The band's best line, its box, and whether the band stands on its head."""
         boxes = sorted(band.lines, key=lambda box: -box.length)[:2]
         best: tuple[float, StripMap, StripReading, TextBox, bool] | None = None
-        for box in boxes:
-            for turned in (False, True):
-                candidate = box.turned() if turned else box
-                place, reading = self._first_cut(pyramid, candidate)
-                if reading is not None and (best is None or reading.score > best[0]):
-                    best = reading.score, place, reading, candidate, turned
-            if best is not None and best[0] >= 2 * self._limits["characters"]:
+        enough = 2 * self._limits["characters"]
+        for box, turned in ((box, turned) for box in boxes for turned in (False, True)):
+            candidate = box.turned() if turned else box
+            place, reading = self._first_cut(pyramid, candidate)
+            if reading is not None and (best is None or reading.score > best[0]):
+                best = reading.score, place, reading, candidate, turned
+            if best is not None and best[0] >= enough:
                 break
         if best is None or best[0] < 0.6 * self._limits["characters"]:
             return None
