@@ -74,10 +74,10 @@ class DemoResult:
 def demo(scenario: str, list_them: bool, camera: str | None, fast: bool, keep: Path | None, as_json: bool) -> None:
     """One whole verification before an emulated (or a real) camera, and its offline verification."""
     if list_them:
-        from device.vision.camera.emulated import built_in_scenarios
+        from device.vision.camera.emulation.scenario import built_in_scenarios, load_scenario
 
-        for name, description in built_in_scenarios().items():
-            click.echo(f"{name:20} {description}")
+        for name in built_in_scenarios():
+            click.echo(f"{name:20} {load_scenario(name).summary}")
         return
     console = Console(stderr=True, quiet=as_json)
     source = f"emulated:{scenario}" if camera is None else camera_source(camera)
@@ -96,16 +96,7 @@ def run_demo(parent: Path, vision: VisionConfig, console: Console) -> DemoResult
     Raises:
         VouchboxError: the services did not come up, the camera cannot be opened, or no verdict was given.
     """
-    from provisioning.authority import ensure_development_identity
-
-    runtime, state = private_folders(parent)
-    config = Config(
-        box=BoxConfig(runtime=str(runtime), state=str(state)),
-        vision=vision,
-        notary=NotaryConfig(issuer="urn:vouchbox:demo"),
-        gateway=GatewayConfig(port=0),
-    )
-    identity = ensure_development_identity(state)
+    config, root_pem = demo_config(parent, vision)
     token = add_relying_party(relying_parties_file(config), "demo", policies=(POLICY,), audiences=(AUDIENCE,))
     with (parent / "services.log").open("wb") as log, Services(config, log) as services:
         with console.status("starting vision, notary and gateway"):
@@ -116,7 +107,7 @@ def run_demo(parent: Path, vision: VisionConfig, console: Console) -> DemoResult
         seconds: dict[str, float] = {}
         show_stages(console, timed(party.events(verification), seconds))
         verdict = party.verdict(verification)
-    roots = x509.load_pem_x509_certificates(identity.root_pem)
+    roots = x509.load_pem_x509_certificates(root_pem)
     found = verify_verdict(
         verdict,
         trust=roots,
@@ -125,8 +116,22 @@ def run_demo(parent: Path, vision: VisionConfig, console: Console) -> DemoResult
         allow_emulated=True,
     )
     (parent / "verdict.jwt").write_text(verdict + "\n")
-    (parent / "root.pem").write_bytes(identity.root_pem)
+    (parent / "root.pem").write_bytes(root_pem)
     return DemoResult(verdict, found, seconds)
+
+
+def demo_config(parent: Path, vision: VisionConfig) -> tuple[Config, bytes]:
+    """A box below `parent` with a development identity of its own, and the root that its verdicts lead to (PEM)."""
+    from provisioning.authority import ensure_development_identity
+
+    runtime, state = private_folders(parent)
+    config = Config(
+        box=BoxConfig(runtime=str(runtime), state=str(state)),
+        vision=vision,
+        notary=NotaryConfig(issuer="urn:vouchbox:demo"),
+        gateway=GatewayConfig(port=0),
+    )
+    return config, ensure_development_identity(state).root_pem
 
 
 def camera_source(argument: str) -> str:

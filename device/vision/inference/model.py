@@ -18,12 +18,12 @@ from device.errors import ModelError
 from device.vision.inference.manifest import Manifest, ModelEntry
 
 try:
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 except ImportError:  # older Python or architecture: the predecessor has the same surface
     try:
-        from tflite_runtime.interpreter import Interpreter
+        from tflite_runtime.interpreter import Interpreter, OpResolverType
     except ImportError:
-        Interpreter = None
+        Interpreter = OpResolverType = None
 
 Tensor = npt.NDArray[np.float32]
 

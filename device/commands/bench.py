@@ -1,0 +1,166 @@
+"""`vouchbox bench`: CPU time of each step, multiply-adds beside it, and the memory of a running box, on this machine.
+
+In: nothing; the pictures are the emulated camera's. Out: a table, or one JSON object. Times are medians of CPU time
+in one thread and depend on the machine and on what else it does; the multiply-adds do not.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from device.config import VisionConfig
+from device.protocol import Guidance, Progress, Stage
+from device.vision.camera.base import Image, open_camera
+from device.vision.inference.macs import multiply_adds
+from device.vision.inference.manifest import Manifest, load_manifest
+from device.vision.instruments import Instruments, load_instruments
+
+SETTLE_FRAMES = 20
+"""Frames until the emulated person has done what they were asked."""
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Median CPU milliseconds of one step, and how often it was timed."""
+
+    step: str
+    cpu_ms: float
+    rounds: int
+
+
+@click.command()
+@click.option("--rounds", default=15, show_default=True, help="How often each step is timed.")
+@click.option("--no-memory", is_flag=True, help="Do not start the three processes to measure their memory.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def bench(rounds: int, no_memory: bool, as_json: bool) -> None:
+    """Time and memory of each step and of a whole box on this machine."""
+    manifest = load_manifest()
+    console = Console(stderr=True, quiet=as_json)
+    with console.status("loading models and rendering pictures"):
+        instruments = load_instruments(manifest, 1)
+        document, selfie = pictures()
+    with console.status("timing"):
+        steps = time_steps(instruments, document, selfie, rounds)
+    models = model_costs(manifest)
+    memory: dict[str, float] = {}
+    if not no_memory:
+        with console.status("starting the three processes"):
+            memory = box_memory()
+    if as_json:
+        report = {"steps": [asdict(step) for step in steps], "models": models, "pss_mb": memory}
+        click.echo(json.dumps(report))
+    else:
+        _show(steps, models, memory)
+
+
+def pictures() -> tuple[Image, Image]:
+    """A frame with the demo's passport and one with its holder's face, 1280x720 RGB."""
+    with open_camera(VisionConfig(camera="emulated:standard", pace="fast")) as camera:
+
+        def settle(stage: Stage, guidance: Guidance) -> Image:
+            camera.prompt(Progress(stage, guidance, 10))
+            frames = [camera.read(1.0) for _ in range(SETTLE_FRAMES)]
+            last = next(frame for frame in reversed(frames) if frame is not None)
+            return last.image
+
+        return settle(Stage.DOCUMENT, Guidance.SHOW_DOCUMENT), settle(Stage.SELFIE, Guidance.LOOK_STRAIGHT)
+
+
+def time_steps(instruments: Instruments, document: Image, selfie: Image, rounds: int) -> list[StepTime]:
+    """Each step on its own, then one selfie frame through all of its steps."""
+    view = instruments.faces.look(selfie).main
+    if view is None:
+        raise click.ClickException("no face was found in the emulated selfie: `vouchbox models verify`")
+    embedder, passive = instruments.embedder, instruments.passive
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("read a document frame (1280x720)", lambda: instruments.reader.read(document)),
+        ("find face, landmarks, quality", lambda: instruments.faces.look(selfie)),
+    ]
+    if embedder is not None:
+        steps.append(("embed the face", lambda: embedder.embed(selfie, view.landmarks)))
+    if passive is not None:
+        steps.append(("passive attack detection", lambda: passive.score(selfie, view.landmarks)))
+
+    def whole() -> None:
+        for name, step in steps[1:]:
+            assert name
+            step()
+
+    steps.append(("one selfie frame through everything", whole))
+    return [StepTime(name, _median_ms(step, rounds), rounds) for name, step in steps]
+
+
+def _median_ms(step: Callable[[], object], rounds: int) -> float:
+    step()
+    times = []
+    for _ in range(rounds):
+        began = time.process_time()
+        step()
+        times.append((time.process_time() - began) * 1000)
+    return round(statistics.median(times), 2)
+
+
+def model_costs(manifest: Manifest) -> list[dict[str, Any]]:
+    """Multiply-adds (millions) and bytes of every model that is here."""
+    costs = []
+    for entry in manifest:
+        path = manifest.find(entry)
+        if path is not None:
+            costs.append({"model": entry.name, "mmacs": round(multiply_adds(path) / 1e6, 2), "bytes": path.stat().st_size})
+    return costs
+
+
+def box_memory() -> dict[str, float]:
+    """Proportional set size in MB of a box at rest: vision's service and its warm worker, the notary, the gateway."""
+    from device.commands.demo import demo_config
+    from device.launch import Services
+
+    with tempfile.TemporaryDirectory(prefix="vouchbox-") as name, (Path(name) / "log").open("wb") as log:
+        config, _ = demo_config(Path(name), VisionConfig(camera="emulated:standard"))
+        with Services(config, log) as services:
+            services.wait_ready()
+            found = {part: _pss(services.process(part).pid) for part in ("notary", "gateway")}
+            service = services.process("vision").pid
+            worker = sum(_pss(int(pid)) for pid in _children(service))
+            found |= {"vision service": _pss(service), "vision worker": worker}
+    found["all"] = sum(found.values())
+    return {part: round(size, 1) for part, size in found.items()}
+
+
+def _pss(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def _show(steps: list[StepTime], models: list[dict[str, Any]], memory: dict[str, float]) -> None:
+    console = Console()
+    times = Table("step", "CPU ms, one thread (median)", box=None)
+    for step in steps:
+        times.add_row(step.step, f"{step.cpu_ms:.1f}")
+    costs = Table("model", "million multiply-adds", "kB", box=None)
+    for model in models:
+        costs.add_row(model["model"], f"{model['mmacs']:.1f}", f"{model['bytes'] / 1000:.0f}")
+    console.print(times)
+    console.print()
+    console.print(costs)
+    if memory:
+        sizes = Table("process at rest", "PSS MB", box=None)
+        for part, size in memory.items():
+            sizes.add_row(part, f"{size:.1f}")
+        console.print()
+        console.print(sizes)
