@@ -116,7 +116,8 @@ class StripMap:
         edge = self.middle[1] - self.middle[0], self.middle[-1] - self.middle[-2]
         middle += np.minimum(u, 0)[:, None] * edge[0] + np.maximum(u - (len(columns) - 1), 0)[:, None] * edge[1]
         step = np.stack([np.interp(low, columns, self.step[:, axis]) for axis in range(2)], axis=1)
-        return middle + (v - (height - 1) / 2)[:, None] * step
+        middle += (v - (height - 1) / 2)[:, None] * step
+        return middle
 
     def cut(self, pyramid: Pyramid, height: int) -> Grey:
         """The strip: (height, W) uint8."""

@@ -82,8 +82,8 @@ def _lines(view: Grey) -> list[TextBox]:
     local = cv2.GaussianBlur(local, (0, 0), 3)
     peak = cv2.resize(local, (view.shape[1], view.shape[0]), interpolation=cv2.INTER_LINEAR)
     mask = (energy > np.maximum(0.5 * peak, 12.0)).astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1, 9), np.uint8))  # type: ignore[assignment]
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 9), np.uint8))  # type: ignore[assignment]
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((1, 9), np.uint8))
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 9), np.uint8))
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     pieces = [piece for contour in contours if len(contour) >= 4 and (piece := _piece(contour)) is not None]
     lines: list[TextBox] = []
@@ -93,7 +93,7 @@ def _lines(view: Grey) -> list[TextBox]:
     return lines
 
 
-def _piece(contour: NDArray[np.int32]) -> TextBox | None:
+def _piece(contour: cv2.typing.MatLike) -> TextBox | None:
     """The rotated rectangle of one blob, if it lies along the rows and could be part of a line."""
     (x, y), (width, height), degrees = cv2.minAreaRect(contour)
     if width < height:
@@ -130,7 +130,8 @@ def _collinear(box: TextBox, table: NDArray[np.float64]) -> NDArray[np.bool_]:
     ratio = table[:, 4] / box.height
     allowed = np.where(table[:, 3] > 6 * table[:, 4], np.deg2rad(4), np.deg2rad(12))
     aligned = np.abs(table[:, 2] - box.angle) < allowed
-    return (gap < 4 * box.height) & (down < 0.45 * box.height) & (ratio > 0.5) & (ratio < 2.0) & aligned
+    close: NDArray[np.bool_] = (gap < 4 * box.height) & (down < 0.45 * box.height) & aligned
+    return close & (ratio > 0.5) & (ratio < 2.0)
 
 
 def _union(box: TextBox, other: TextBox) -> TextBox:

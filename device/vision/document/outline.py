@@ -65,11 +65,14 @@ def from_zone(lines: Sequence[tuple[TextBox, int]]) -> Quad | None:
         y = form.height - form.foot - (len(lines) - 1 - index) * spacing
         source += [(left, y), (left + width, y)]
         target += [quad[0], quad[1]]
-    map_, _ = cv2.estimateAffinePartial2D(np.array(source, np.float32), np.array(target, np.float32))
+    map_: NDArray[np.float64] | None = cv2.estimateAffinePartial2D(
+        np.array(source, np.float32), np.array(target, np.float32)
+    )[0]  # type: ignore[assignment]
     if map_ is None:
         return None
     corners = np.array([(0, 0), (form.width, 0), (form.width, form.height), (0, form.height)], np.float32)
-    return (corners @ map_[:, :2].T + map_[:, 2]).astype(np.float32)  # type: ignore[no-any-return]
+    placed: Quad = (corners @ map_[:, :2].T + map_[:, 2]).astype(np.float32)
+    return placed
 
 
 def from_edges(image: Image) -> Quad | None:

@@ -107,7 +107,8 @@ def normalise(grey: Grey) -> Grey:
     """The strip with its contrast stretched, as the network is trained on."""
     low, high = np.percentile(grey, (2, 98))
     stretched = (grey.astype(np.float32) - low) * (255 / max(high - low, 24))
-    return np.clip(stretched, 0, 255).astype(np.uint8)
+    whole: Grey = np.clip(stretched, 0, 255).astype(np.uint8)
+    return whole
 
 
 def softmax(logits: Floats) -> NDArray[np.float32]:
@@ -178,7 +179,7 @@ def _fit(number: Floats, x: Floats, weight: Floats) -> Floats:
 def _invert(coefficients: Floats, x: Floats) -> Floats:
     """Number (not rounded) at each x, by Newton's method from the linear part."""
     bend, step, start = coefficients
-    number = (x - start) / max(step, 1e-3)
+    number: Floats = (x - start) / max(step, 1e-3)
     for _ in range(4):
         slope = np.maximum(2 * bend * number + step, 0.2 * max(step, 1e-3))
         number = number - (np.polyval(coefficients, number) - x) / slope
@@ -197,7 +198,8 @@ def _extent(number: Floats) -> tuple[int, int]:
 def _widened(heat: Floats) -> Floats:
     """A column's heat or its stronger neighbour's: centres between two columns leave a little in both."""
     padded = np.concatenate([[0.0], heat, [0.0]])
-    return np.maximum(np.maximum(padded[:-2], padded[2:]) * 0.9, padded[1:-1])
+    wide: Floats = np.maximum(np.maximum(padded[:-2], padded[2:]) * 0.9, padded[1:-1])
+    return wide
 
 
 def _at(values: Floats, place: Floats) -> Floats:
