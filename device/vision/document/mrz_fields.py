@@ -65,12 +65,13 @@ class DocumentFields:
     """The fields of one source. Empty text means that the source does not say.
 
     Names are in capital letters with spaces as on the document; states and nationality are ICAO three-letter codes
-    without fillers ("D", "UTO"); `sex` is "F", "M", "X" (unspecified) or "" (not said).
+    without fillers ("D", "UTO"); `jurisdiction` is the part of the state that issued it (ISO 3166-2); `sex` is "F", "M", "X" (unspecified) or "" (not said).
     """
 
     document_code: str = ""
     document_type: DocumentType = DocumentType.OTHER
     issuing_state: str = ""
+    jurisdiction: str = ""
     document_number: str = ""
     surname: str = ""
     given_names: str = ""
