@@ -1,67 +1,54 @@
 """Everything that a worker looks with, loaded and checked before anybody stands in front of the camera.
 
 In: the manifest and the number of threads. Out: `Instruments`, or `ModelError` naming the model that is missing or
-wrong. Models without which a check cannot be performed at all, but the others can (an embedder, an attack detector), may
-be absent: the check then answers `not_performed`.
+wrong. An embedder and an attack detector may be absent from the manifest: their checks then answer `not_performed`.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
-from device.errors import ConfigurationError, ModelError
 from device.vision.document.reader import DocumentReader
 from device.vision.face.detector import FaceDetector
 from device.vision.face.embedder import FaceEmbedder
 from device.vision.face.landmarks import FaceLandmarker
 from device.vision.face.view import FaceFinder
-from device.vision.inference.manifest import Manifest
+from device.vision.inference.manifest import Manifest, Task
 from device.vision.liveness.passive import PassiveDetector
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Instruments:
-    """A worker's models. `measurements` is the SHA-256 of each, by name, for the verdict."""
+    """A worker's models. `embedders` are by name, the default first; `measurements` is the SHA-256 of each model."""
 
     reader: DocumentReader
     faces: FaceFinder
-    embedder: FaceEmbedder | None
+    embedders: dict[str, FaceEmbedder]
     passive: PassiveDetector | None
     measurements: dict[str, bytes]
+
+    def embedder(self, name: str) -> FaceEmbedder | None:
+        """The embedder that a policy names, or the default one for an empty name; None if it is not on this box."""
+        return self.embedders.get(name) if name else next(iter(self.embedders.values()), None)
 
 
 def load_instruments(manifest: Manifest, threads: int) -> Instruments:
     """Loads and checks every model.
 
     Raises:
-        ModelError: a model that no check can do without is missing or wrong.
+        ModelError: one that no check can do without is missing, or one that is here is wrong.
     """
     detector, landmarker = FaceDetector(manifest, threads), FaceLandmarker(manifest, threads)
-    reader = DocumentReader(manifest, threads)
-    embedder = load_embedder(manifest, "", threads)
-    passive: PassiveDetector | None = None
-    if manifest.has("presentation_attack"):
-        passive = PassiveDetector(manifest, threads)
+    reader = DocumentReader(manifest, threads, thorough=False)
+    embedders = {
+        entry.name: FaceEmbedder(manifest, entry.name, threads)
+        for entry in manifest.of_task(Task.FACE_EMBEDDING)
+        if manifest.find(entry) is not None
+    }
+    attacks = manifest.of_task(Task.PRESENTATION_ATTACK)
+    passive = PassiveDetector(manifest, threads) if attacks and manifest.find(attacks[0]) is not None else None
     measurements: dict[str, bytes] = {}
-    for part in (detector, landmarker, reader, embedder, passive):
+    for part in (detector, landmarker, reader, passive, *embedders.values()):
         if part is not None:
             measurements |= part.measurements
-    return Instruments(reader, FaceFinder(detector, landmarker), embedder, passive, measurements)
-
-
-def load_embedder(manifest: Manifest, name: str, threads: int) -> FaceEmbedder | None:
-    """The named embedder, or the default one for an empty name; None if it is not here (the match is then not performed).
-
-    A model that is here and has the wrong bytes still raises: that is not an absence.
-    """
-    try:
-        return FaceEmbedder(manifest, name or None, threads)
-    except ConfigurationError as error:
-        log.warning("no face embedder: %s", error)
-        return None
-
-
-__all__ = ["Instruments", "ModelError", "load_embedder", "load_instruments"]
+    return Instruments(reader, FaceFinder(detector, landmarker), embedders, passive, measurements)

@@ -17,7 +17,7 @@ from device.vision.liveness.injection import InjectionWatch
 from device.vision.liveness.parallax import Parallax
 from device.vision.session import Plan, StageMaker
 from device.vision.stages.base import Findings
-from device.vision.stages.document import DocumentStage, DocumentTools
+from device.vision.stages.document import DocumentSides, DocumentStage, DocumentTools
 from device.vision.stages.holding import HoldingStage
 from device.vision.stages.selfie import SelfieStage, SelfieTask, SelfieTools
 
@@ -26,28 +26,34 @@ SELFIE_CHECKS = frozenset({Check.FACE_MATCH, Check.LIVENESS_PASSIVE, Check.LIVEN
 
 def make_plan(task: StartCheck, instruments: Instruments, today: date) -> Plan:
     """The stages that `task.checks` need, in the order in which a person goes through them."""
-    matcher = FaceMatcher(instruments.embedder.entry.thresholds) if instruments.embedder is not None else None
+    embedder = instruments.embedder(task.embedder)
+    matcher = FaceMatcher(embedder.entry.thresholds) if embedder is not None else None
+    sides: list[DocumentSides] = []
 
-    def document(findings: Findings) -> DocumentStage:
+    def front(findings: Findings) -> DocumentStage:
         judge = PresentationJudge() if Check.DOCUMENT_PRESENTATION in task.checks else None
-        tools = DocumentTools(instruments.reader, instruments.faces, instruments.embedder, judge)
-        return DocumentStage(tools, DocumentFusion(today), task.documents, findings)
+        tools = DocumentTools(instruments.reader, instruments.faces, embedder, judge)
+        sides.append(DocumentSides(tools, DocumentFusion(today), findings))
+        return DocumentStage(Stage.DOCUMENT, sides[0], task.documents, findings)
+
+    def back(findings: Findings) -> DocumentStage:
+        return DocumentStage(Stage.DOCUMENT_BACK, sides[0], task.documents, findings)
 
     def holding(findings: Findings) -> HoldingStage:
-        return HoldingStage(instruments.faces, instruments.embedder, matcher, findings)
+        return HoldingStage(instruments.faces, embedder, matcher, findings)
 
     def selfie(findings: Findings) -> SelfieStage:
-        name = instruments.embedder.entry.name if instruments.embedder is not None else ""
-        tools = SelfieTools(instruments.faces, instruments.embedder, matcher, instruments.passive, name)
+        name = embedder.entry.name if embedder is not None else ""
+        tools = SelfieTools(instruments.faces, embedder, matcher, instruments.passive, name)
         attempts = [
             Challenge(task.challenge_seed, task.challenge_steps, task.movements, attempt=attempt)
             for attempt in range(task.limits.retries + 1)
         ]
         return SelfieStage(tools, SelfieTask(task.fmr, task.scores), attempts, Parallax(), InjectionWatch(), findings)
 
-    stages: list[tuple[Stage, StageMaker, float]] = [(Stage.DOCUMENT, document, task.limits.document)]
+    stages: list[tuple[StageMaker, float]] = [(front, task.limits.document), (back, task.limits.document)]
     if Check.HOLDING in task.checks:
-        stages.append((Stage.HOLDING, holding, task.limits.holding))
+        stages.append((holding, task.limits.holding))
     if SELFIE_CHECKS & set(task.checks):
-        stages.append((Stage.SELFIE, selfie, task.limits.selfie))
+        stages.append((selfie, task.limits.selfie))
     return Plan(stages)

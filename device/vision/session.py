@@ -37,9 +37,9 @@ StageMaker = Callable[[Findings], StageMachine]
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages to go through, each with its time limit in seconds."""
+    """The stages to go through, each with its time limit in seconds. One that is done before it began is passed over."""
 
-    stages: Sequence[tuple[Stage, StageMaker, float]]
+    stages: Sequence[tuple[StageMaker, float]]
 
 
 class Session:
@@ -118,10 +118,12 @@ class Session:
     def _conclude_stage(self, now: float) -> list[Progress | Finished]:
         timed_out = self._machine is not None and not self._machine.done
         self._close_stage(now, self._problem if timed_out else None)
-        if self._decided() or not self._plan:
-            return [self._finish(Reason.NOT_REACHED)]
-        self._next_stage(now)
-        return []
+        while not self._decided() and self._plan:
+            self._next_stage(now)
+            if self._machine is not None and not self._machine.done:
+                return []
+            self._close_stage(now, None)
+        return [self._finish(Reason.NOT_REACHED)]
 
     def _close_stage(self, now: float, cause: Reason | None) -> None:
         """Takes the stage's reports; a camera problem that still lasts is the cause of whatever could not be performed."""
@@ -131,7 +133,9 @@ class Session:
             if cause is not None and report.result is Result.NOT_PERFORMED:
                 report = not_performed(report.check, cause, report.method)
             self._reports[report.check] = report
-        self._milliseconds[self._machine.stage] = max(0, round((now - self._started_at) * 1000))
+        spent = max(0, round((now - self._started_at) * 1000))
+        if spent:
+            self._milliseconds[self._machine.stage] = spent
         self._machine = None
 
     def _decided(self) -> bool:
@@ -140,9 +144,8 @@ class Session:
         return any(report is not None and report.result is not Result.PASS for report in decisive)
 
     def _next_stage(self, now: float) -> None:
-        stage, make, limit = self._plan.pop(0)
+        make, limit = self._plan.pop(0)
         self._machine = make(self._findings)
-        assert self._machine.stage is stage
         self._limit = limit
         self._started = now
 

@@ -75,7 +75,7 @@ def session(needed=(3, 3, 3), limits=(5.0, 5.0, 5.0), **changes):
     stages = [(Stage.DOCUMENT, Check.DOCUMENT_READ), (Stage.HOLDING, Check.HOLDING), (Stage.SELFIE, Check.FACE_MATCH)]
     plan = Plan(
         [
-            (stage, lambda _findings, stage=stage, check=check, count=count: Scripted(stage, check, count), limit)
+            (lambda _findings, stage=stage, check=check, count=count: Scripted(stage, check, count), limit)
             for (stage, check), count, limit in zip(stages, needed, limits, strict=True)
         ]
     )

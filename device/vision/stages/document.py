@@ -1,6 +1,8 @@
-"""The document stage: frames vote on what the document says, and its portrait is remembered for the match.
+"""The document stages: frames vote on what the document says, and its portrait is remembered for the match.
 
-Answers `document.read`, `document.consistency` and `document.presentation`; `document.seal` where one is asked for.
+A passport shows portrait and zone on one page. A card has the portrait on the front and, in its TD1 format, the zone
+on the back: whichever side was shown first, the second stage asks for the other.
+Answers `document.read`, `document.consistency`, `document.presentation` and, where one is asked for, `document.seal`.
 """
 
 from __future__ import annotations
@@ -15,11 +17,17 @@ from device.protocol import Check, CheckReport, DocumentType, Guidance, Reason, 
 from device.vision.camera.base import Frame, Image
 from device.vision.document.fusion import DocumentFusion, DocumentResult
 from device.vision.document.reader import DocumentReading
+from device.vision.face.landmarks import Landmarks
 from device.vision.face.view import FaceFinder, FaceView
 from device.vision.stages.base import Findings, StageMachine, Step, failed, not_performed
 
 PORTRAITS_WANTED: Final = 3
 """Views of the portrait that are averaged: successive frames differ in noise and glare, not in the face."""
+OTHER_SIDE_AFTER: Final = 8
+"""Frames in which one half of the document is settled and the other was not seen: it is on the other side."""
+PORTRAIT_SHARE: Final = (0.08, 0.33)
+"""Width of the face as a share of the document's: a portrait is 22 to 35 mm wide (ICAO 9303-3) with a face of two
+thirds of that, on 85.6 mm (ID-1) to 125 mm (TD3). Another face in a frame around it is not a portrait."""
 
 
 class Reader(Protocol):
@@ -29,21 +37,22 @@ class Reader(Protocol):
 
 
 class Embedder(Protocol):
-    """What this stage needs of `FaceEmbedder`."""
+    """What the stages need of `FaceEmbedder`."""
 
-    def embed(self, image: Image, landmarks: object) -> NDArray[np.float32]: ...
+    def embed(self, image: Image, landmarks: Landmarks) -> NDArray[np.float32]: ...
 
 
 class PresentationJudge(Protocol):
     """Looks at rectified views of one document; see `device.vision.document.authenticity`."""
 
     def add(self, document_image: Image, faces: FaceFinder) -> None: ...
+
     def report(self, document_type: DocumentType | None) -> CheckReport: ...
 
 
 @dataclass(frozen=True)
 class DocumentTools:
-    """What the stage looks with. `judge` is None where nobody can judge the presentation."""
+    """What the stages look with. `embedder` and `judge` are None where there is none."""
 
     reader: Reader
     faces: FaceFinder
@@ -51,61 +60,116 @@ class DocumentTools:
     judge: PresentationJudge | None
 
 
-class DocumentStage(StageMachine):
-    """See the module's text.
+class DocumentSides:
+    """What both stages have seen of one document.
 
     Args:
         tools: what to look with.
         fusion: gathers the readings of successive frames.
-        accepted: the types that the policy accepts; empty accepts all.
-        findings: where the result and the portrait go.
+        findings: where the portrait's embeddings go.
     """
 
-    stage = Stage.DOCUMENT
-
-    def __init__(
-        self, tools: DocumentTools, fusion: DocumentFusion, accepted: tuple[DocumentType, ...], findings: Findings
-    ) -> None:
+    def __init__(self, tools: DocumentTools, fusion: DocumentFusion, findings: Findings) -> None:
         self._tools = tools
-        self._fusion = fusion
-        self._accepted = accepted
+        self.fusion = fusion
         self._findings = findings
         self._portraits: list[tuple[float, NDArray[np.float32]]] = []
-        self._sure_frames = 0
+        self.portraits_seen = 0
+        self._since_zone = 0
+        self._since_portrait = 0
 
-    @property
-    def done(self) -> bool:
-        """Sure of the text, and either enough portraits or enough frames to say that there is none."""
-        enough_portraits = len(self._portraits) >= PORTRAITS_WANTED or self._tools.embedder is None
-        return self._fusion.sure and (enough_portraits or self._sure_frames >= 3 * PORTRAITS_WANTED)
-
-    def observe(self, frame: Frame) -> Step:
+    def observe(self, frame: Frame) -> Guidance | None:
+        """Takes in one frame; says what would make the next one better, or None if this one was read well."""
         reading = self._tools.reader.read(frame.image)
-        self._fusion.add(reading)
+        self.fusion.add(reading)
+        self._since_zone = 0 if reading.lines else self._since_zone + 1
+        self._since_portrait += 1
         if reading.document_image is not None:
             self._take_portrait(reading.document_image)
             if self._tools.judge is not None:
                 self._tools.judge.add(reading.document_image, self._tools.faces)
-        if self._fusion.sure:
-            self._sure_frames += 1
-        return Step(reading.guidance or Guidance.HOLD_STILL)
+        return reading.guidance
 
     def _take_portrait(self, document_image: Image) -> None:
         view = self._tools.faces.look(document_image).main
-        if view is None or self._tools.embedder is None or not view.quality.usable_portrait:
+        if view is None or not view.quality.usable_portrait or not _portrait_sized(view):
+            return
+        self.portraits_seen += 1
+        self._since_portrait = 0
+        if self._tools.embedder is None:
             return
         embedding = self._tools.embedder.embed(document_image, view.landmarks)
-        self._portraits.append((_rank(view), embedding))
+        self._portraits.append((view.landmarks.inter_eye * view.detection.score, embedding))
         self._portraits.sort(key=lambda ranked: -ranked[0])
         del self._portraits[PORTRAITS_WANTED:]
         self._findings.portraits = [embedding for _, embedding in self._portraits]
 
+    @property
+    def complete(self) -> bool:
+        """The text is sure and the portrait known."""
+        return self.fusion.sure and self.portraits_seen >= PORTRAITS_WANTED
+
+    @property
+    def zone_is_elsewhere(self) -> bool:
+        """The portrait is known, and no zone is on this side."""
+        return self.portraits_seen >= PORTRAITS_WANTED and self._since_zone >= OTHER_SIDE_AFTER
+
+    @property
+    def portrait_is_elsewhere(self) -> bool:
+        """The text is sure, and no portrait is on this side."""
+        return self.fusion.sure and self._since_portrait >= OTHER_SIDE_AFTER
+
+    def presentation(self, document_type: DocumentType | None) -> CheckReport:
+        """The judge's answer."""
+        if self._tools.judge is None:
+            return not_performed(Check.DOCUMENT_PRESENTATION, Reason.NOT_REQUIRED)
+        return self._tools.judge.report(document_type)
+
+
+class DocumentStage(StageMachine):
+    """The first side that is shown, or (`stage` is `DOCUMENT_BACK`) the other one.
+
+    Args:
+        stage: `DOCUMENT` or `DOCUMENT_BACK`.
+        sides: shared by both stages.
+        accepted: the types that the policy accepts; empty accepts all.
+        findings: where the result goes.
+    """
+
+    def __init__(
+        self, stage: Stage, sides: DocumentSides, accepted: tuple[DocumentType, ...], findings: Findings
+    ) -> None:
+        self.stage = stage
+        self._sides = sides
+        self._accepted = accepted
+        self._findings = findings
+
+    @property
+    def done(self) -> bool:
+        return self._sides.complete or self._turn_over
+
+    @property
+    def _turn_over(self) -> bool:
+        first = self.stage is Stage.DOCUMENT
+        return first and (self._sides.zone_is_elsewhere or self._sides.portrait_is_elsewhere)
+
+    def observe(self, frame: Frame) -> Step:
+        better = self._sides.observe(frame)
+        asking = self.stage is Stage.DOCUMENT_BACK and better in (Guidance.SHOW_DOCUMENT, Guidance.DOCUMENT_UNCLEAR)
+        if asking and not self._sides.fusion.sure:
+            return Step(Guidance.SHOW_DOCUMENT_BACK)
+        if self.stage is Stage.DOCUMENT_BACK and self._sides.portrait_is_elsewhere:
+            return Step(Guidance.SHOW_DOCUMENT)
+        return Step(better or Guidance.HOLD_STILL)
+
     def reports(self) -> list[CheckReport]:
-        result = self._fusion.result()
+        if self._turn_over and not self._sides.complete:
+            return []  # the other side has the rest
+        result = self._sides.fusion.result()
         self._findings.document = result
         checks = dict(result.checks)
         checks[Check.DOCUMENT_READ] = self._judge_type(result, checks[Check.DOCUMENT_READ])
-        checks[Check.DOCUMENT_PRESENTATION] = self._presentation(result)
+        checks[Check.DOCUMENT_PRESENTATION] = self._sides.presentation(result.document_type)
         checks.setdefault(Check.DOCUMENT_SEAL, not_performed(Check.DOCUMENT_SEAL, Reason.NOT_IMPLEMENTED))
         return list(checks.values())
 
@@ -115,11 +179,7 @@ class DocumentStage(StageMachine):
             return failed(Check.DOCUMENT_READ, Reason.DOCUMENT_TYPE_NOT_ACCEPTED, read.method)
         return read
 
-    def _presentation(self, result: DocumentResult) -> CheckReport:
-        if self._tools.judge is None:
-            return not_performed(Check.DOCUMENT_PRESENTATION, Reason.NOT_IMPLEMENTED)
-        return self._tools.judge.report(result.document_type)
 
-
-def _rank(view: FaceView) -> float:
-    return view.landmarks.inter_eye * view.detection.score
+def _portrait_sized(view: FaceView) -> bool:
+    left, _, right, _ = view.detection.box
+    return PORTRAIT_SHARE[0] <= (right - left) / view.shape[1] <= PORTRAIT_SHARE[1]
