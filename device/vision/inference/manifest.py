@@ -202,7 +202,7 @@ class Manifest:
         """The model that is used for `task` when nobody chose: the one marked so, else the first described."""
         found = self.of_task(task)
         if not found:
-            raise ConfigurationError(f"the manifest has no model for {task!r}")
+            raise ConfigurationError(f"the manifest has no model for {str(task)!r}")
         return found[0]
 
     def home(self, entry: ModelEntry) -> Path:
