@@ -64,4 +64,12 @@ def _production(name: str, folder: Path) -> KeyStore | None:
     if kind == "file":
         place = Path(rest) if rest else folder
         return FileKeyStore(place, Purpose.PRODUCTION) if rest or place.is_dir() else None
-    raise ConfigurationError(f"notary.keystore {name!r}: use file or file:FOLDER")
+    if kind == "tpm":
+        from device.notary.keystore.tpm import TpmKeyStore
+
+        return TpmKeyStore(folder, Purpose.PRODUCTION, rest)
+    if kind == "pkcs11":
+        from device.notary.keystore.pkcs11 import Pkcs11KeyStore, parse_uri
+
+        return Pkcs11KeyStore(folder, Purpose.PRODUCTION, parse_uri(name))
+    raise ConfigurationError(f"notary.keystore {name!r}: use file, file:FOLDER, tpm, tpm:TCTI or a pkcs11: URI")

@@ -42,7 +42,7 @@ class FileKeyStore(KeyStore):
         return f"{self.purpose} key in {self._folder}"
 
     def _load(self) -> tuple[x509.Certificate, ...]:
-        chain = tuple(x509.load_pem_x509_certificates(_read(self._folder / "chain.pem")))
+        chain = read_chain(self._folder)
         key = load_pem_private_key(read_private(self._folder / "key.pem"), password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
             raise KeyStoreError(f"{self._folder / 'key.pem'}: the key is neither P-256 nor Ed25519")
@@ -59,6 +59,15 @@ class FileKeyStore(KeyStore):
 
     def _probe(self) -> None:
         check_private(self._folder / "key.pem")
+
+
+def read_chain(folder: Path) -> tuple[x509.Certificate, ...]:
+    """`chain.pem` of a key's folder, leaf first. Raises `KeyStoreError`."""
+    path = folder / "chain.pem"
+    try:
+        return tuple(x509.load_pem_x509_certificates(_read(path)))
+    except ValueError as error:
+        raise KeyStoreError(f"{path} holds no PEM certificates; enrol the box") from error
 
 
 def check_private(path: Path) -> None:
