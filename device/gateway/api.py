@@ -19,6 +19,7 @@ from device.gateway.app import Gateway, from_this_machine, json_answer
 from device.gateway.auth import RelyingParty
 from device.gateway.describe import device_description, health_report, key_set
 from device.gateway.problems import Kind, Problem
+from device.gateway.table import Opening
 from device.gateway.verifications import Snapshot, Verification
 from device.protocol import OpenVerification
 
@@ -40,15 +41,15 @@ def _verifications(calls: Blueprint, gateway: Gateway) -> None:
         party = gateway.authenticate()
         gateway.by_opening.take(party.id)
         body = _json_body()
-        asked = wire.decode_request(body)
-        verification = gateway.idempotency.run(
-            party,
-            request.headers.get("Idempotency-Key"),
-            body,
-            lambda: gateway.verifications.open(party, _order(party, asked)),
-        )
-        location = f"/v1/verifications/{verification.id}"
-        return json_answer(state(verification, verification.first), 201, Location=location)
+        order = _order(party, wire.decode_request(body))
+
+        def action() -> Opening:
+            verification = gateway.verifications.open(party, order)
+            answer = msgspec.json.encode(state(verification, verification.first))
+            return Opening(f"/v1/verifications/{verification.id}", answer)
+
+        opening = gateway.idempotency.run(party, request.headers.get("Idempotency-Key"), body, action)
+        return Response(opening.body, 201, {"Location": opening.location}, mimetype="application/json")
 
     @calls.get("/v1/verifications/<id>")
     def get_state(id: str) -> Response:
@@ -127,7 +128,7 @@ def _order(party: RelyingParty, asked: wire.OpenRequest) -> OpenVerification:
         )
     consent_at = None
     if asked.consent is not UNSET:
-        consent_at = asked.consent.attested_at
+        consent_at = int(asked.consent.attested_at)
         if consent_at > time.time() + CLOCK_SKEW:
             raise Problem(Kind.CONSENT_TIME_IMPOSSIBLE, "`consent.attested_at` is in seconds since 1970, UTC.")
     return OpenVerification(

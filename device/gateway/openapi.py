@@ -48,7 +48,7 @@ _ID: Final = {
     "in": "path",
     "required": True,
     "description": "As opening the verification gave it.",
-    "schema": {"type": "string", "pattern": r"^[0-9a-f]{8}-[A-Za-z0-9_-]{16,64}$"},
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,80}$"},
 }
 _KEY: Final = {
     "name": "Idempotency-Key",
@@ -108,6 +108,12 @@ def _text(media_type: str, description: str) -> dict[str, Any]:
     return {"200": {"description": description, "content": {media_type: {"schema": {"type": "string"}}}}}
 
 
+def _links() -> dict[str, Any]:
+    """What the id of an opened verification is good for (OpenAPI link objects)."""
+    operations = ("getVerification", "watchVerification", "getVerdict", "cancelVerification")
+    return {name: {"operationId": name, "parameters": {"id": "$response.body#/id"}} for name in operations}
+
+
 def _verification_paths() -> dict[str, Any]:
     location = {"Location": {"description": "Of its state.", "schema": {"type": "string"}}}
     body = {"required": True, "content": {"application/json": {"schema": _ref(wire.OpenRequest)}}}
@@ -116,7 +122,7 @@ def _verification_paths() -> dict[str, Any]:
             "post": _call(
                 "openVerification",
                 "Open a verification of the person in front of the box",
-                _json(201, wire.VerificationState, "It is open.", headers=location),
+                _json(201, wire.VerificationState, "It is open.", headers=location, links=_links()),
                 _OPENING,
                 requestBody=body,
                 parameters=[_KEY],

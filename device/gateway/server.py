@@ -189,6 +189,12 @@ class Server(WsgiServer):
         with self._reading_lock:
             self._reading.discard(connection)
 
+    def process_conn(self, conn: HTTPConnection) -> None:
+        if conn.last_used is None:
+            self.put_conn(conn)  # a new connection takes a thread only once it says something
+        else:
+            super().process_conn(conn)
+
     def serve(self) -> None:
         threading.Thread(target=self._watch, name="late-requests", daemon=True).start()
         super().serve()

@@ -7,6 +7,7 @@ It has the network, and neither pixels nor a key. Off loopback it refuses to sta
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ipaddress
 import logging
 import os
@@ -65,14 +66,15 @@ class Service:
     def run(self) -> None:
         """Announces and serves; returns after `stop`."""
         announcement = self._config.runtime / "gateway.json"
-        announce(announcement, Announcement(self.url, os.getpid()))
-        log.info("the gateway serves %s", self.url)
         try:
+            announce(announcement, Announcement(self.url, os.getpid()))
+            log.info("the gateway serves %s", self.url)
             self._server.serve()
         finally:
             self.gateway.close()
             self._server.stop()
-            announcement.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                announcement.unlink()
 
     def stop(self) -> None:
         """Ends `run`: streams end, what runs is cancelled. May be called from any thread and from a signal handler."""

@@ -92,11 +92,19 @@ class Verifications:
                 del self._all[verification.id]
 
 
+@dataclass(frozen=True)
+class Opening:
+    """The answer to a request to open a verification, as it was given the first time."""
+
+    location: str
+    body: bytes
+
+
 @dataclass
 class _Entry:
     body: bytes  # SHA-256 of the request's body
     then: float
-    answer: Verification | None = None
+    answer: Opening | None = None
 
 
 class IdempotencyKeys:
@@ -110,9 +118,7 @@ class IdempotencyKeys:
         self._lock = threading.Lock()
         self._parties: dict[str, OrderedDict[str, _Entry]] = {}
 
-    def run(
-        self, party: RelyingParty, key: str | None, body: bytes, action: Callable[[], Verification]
-    ) -> Verification:
+    def run(self, party: RelyingParty, key: str | None, body: bytes, action: Callable[[], Opening]) -> Opening:
         """The answer that `key` led to before, else `action()`, once.
 
         Raises:

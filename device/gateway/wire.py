@@ -26,7 +26,6 @@ from device.protocol import (
     Outcome,
     Reason,
     Stage,
-    Timestamp,
 )
 
 
@@ -41,9 +40,9 @@ class State(enum.StrEnum):
 
 
 class ConsentStatement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The relying party states that the person agreed, and when (seconds since 1970, UTC)."""
+    """The relying party states that the person agreed, and when (seconds since 1970, UTC; a fraction is dropped)."""
 
-    attested_at: Timestamp
+    attested_at: Annotated[float, Meta(ge=0, le=2**40)]
 
 
 class OpenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -65,7 +65,7 @@ def test_events_show_progress_and_nothing_of_the_face(box: Box) -> None:
     assert events[-1][0] == "finished"
     assert events[-1][1]["outcome"] == "rejected"
     said = json.dumps(events)
-    assert "face\":" not in said
+    assert 'face":' not in said
     assert "pose" not in said
 
 
