@@ -25,11 +25,23 @@ LIP_LOWER: Final = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 _LIP_CORNERS: Final = (78, 308)
 LIPS_INNER: Final = (78, *LIP_UPPER, 308, *reversed(LIP_LOWER))
 """The inner edge of the lips in order around the mouth."""
-_OUTER_LOWER: Final = (146, 91, 181, 84, 17, 314, 405, 321, 375)
+_LOWER_LIP: Final = (
+    *LIP_LOWER,
+    *(96, 89, 179, 86, 15, 316, 403, 319, 325),
+    *(77, 90, 180, 85, 16, 315, 404, 320, 307),
+    *(146, 91, 181, 84, 17, 314, 405, 321, 375),
+)
+_UPPER_LIP: Final = (
+    *(78, *LIP_UPPER, 308),
+    *(62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292),
+    *(76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306),
+    *(61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
+)
+"""Every landmark of each lip, from its inner edge outwards; the corners of the mouth are with the upper one."""
 
 _RINGS: Final = ((1.14, 0.11), (1.32, 0.24), (1.55, 0.34))
 """Scale of each ring of the head about the face's outline, and how much further back it lies, in face widths."""
-_HEIGHT_OF_JAW_DROP: Final = 0.15
+_HEIGHT_OF_JAW_DROP: Final = 0.17
 """Face heights by which the lower lip moves when the mouth is wide open."""
 _DISTANCE: Final = 3.8
 """Distance from the lens at `scale` 1, in face widths (0.14 m): arm's length."""
@@ -114,22 +126,28 @@ class HeadMesh:
         return points
 
     def _open_mouth(self, points: Floats, amount: float) -> None:
-        """The jaw drops and swings back a little: all below the mouth follows, less towards the ears."""
+        """The jaw drops and swings back a little. The lower lip follows as a whole, the corners half as far and inwards,
+        the upper lip stays, and what is around follows less towards the ears and not above the mouth."""
         faces = points[:468]
-        mouth = self._rest[list(LIP_LOWER), 1].mean()
+        corners = self._rest[list(_LIP_CORNERS), :2]
+        middle, half = corners.mean(axis=0), float(np.ptp(corners[:, 0])) / 2
+        beside = np.clip((faces[:, 0] - middle[0]) / half, -1, 1)
         sideways = np.clip(np.abs(faces[:, 0] - self._centre[0]) / (0.52 * self._width), 0, 1)
-        follows = _smooth(np.clip((faces[:, 1] - mouth) / (0.10 * self._height), 0, 1)) * (1 - sideways**2)
-        follows[list(LIP_UPPER)] = follows[list(_LIP_CORNERS)] = 0
-        middle = np.abs(faces[list(LIP_LOWER), 0] - self._centre[0]) / (0.17 * self._width)
-        follows[list(LIP_LOWER)] = np.sqrt(np.clip(1 - 0.75 * np.clip(middle, 0, 1) ** 2, 0, 1))
-        outer = np.abs(faces[list(_OUTER_LOWER), 0] - self._centre[0]) / (0.24 * self._width)
-        follows[list(_OUTER_LOWER)] = np.clip(1 - 0.7 * np.clip(outer, 0, 1) ** 2, 0, 1)
+        follows = _smooth(np.clip(0.5 + (faces[:, 1] - middle[1]) / (0.2 * self._height), 0, 1)) * (1 - sideways**2)
+        lower, upper = list(_LOWER_LIP), list(_UPPER_LIP)
+        follows[lower] = 0.45 + 0.55 * (1 - beside[lower] ** 2)
+        follows[upper] = 0.45 * beside[upper] ** 4
         drop = amount * _HEIGHT_OF_JAW_DROP * self._height
         faces[:, 1] += follows * drop
         faces[:, 2] += follows * drop * 0.25
-        ring = points[468 : 468 + len(FACE_OVAL)]
-        chin = np.clip((ring[:, 1] - self._chin[1]) / (0.05 * self._height), 0, 1)
-        ring[:, 1] += chin * drop * 0.5
+        lips = lower + upper
+        faces[lips, 0] -= (faces[lips, 0] - middle[0]) * 0.2 * amount
+        # The neck under the chin is pushed together, so that no edge opens between them.
+        for number, share in enumerate((0.92, 0.62, 0.3)):
+            ring = points[468 + number * len(FACE_OVAL) : 468 + (number + 1) * len(FACE_OVAL)]
+            aside = np.clip(np.abs(ring[:, 0] - self._centre[0]) / (0.52 * self._width), 0, 1)
+            below = _smooth(np.clip(0.5 + (ring[:, 1] - middle[1]) / (0.2 * self._height), 0, 1))
+            ring[:, 1] += below * (1 - aside**2) * share * drop
 
 
 def _smooth(value: npt.NDArray[np.floating]) -> Floats:

@@ -58,10 +58,13 @@ class Puppet:
         left, top, right, bottom = self._bounds(scale, origin, columns, rows)
         if right - left < 4 or bottom - top < 4:
             return
-        matrix[:, 2] -= (left, top)
-        size = (right - left, bottom - top)
-        person = cv2.warpAffine(self._texture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        self._draw_head(person, head, scale, origin - (left, top))
+        person = np.empty((bottom - top, right - left, 4), np.uint8)
+        origin -= (left, top)
+        taken = self._draw_head(person, head, scale, origin)
+        for x0, y0, x1, y1 in _around(taken, right - left, bottom - top):
+            matrix[:, 2] = origin - (x0, y0)
+            shoulders = cv2.warpAffine(self._texture, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
+            person[y0:y1, x0:x1] = shoulders
         part = frame[top:bottom, left:right]
         under = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(person, 3)), cv2.COLOR_GRAY2RGB)
         cv2.multiply(part, under, part, 1 / 255)
@@ -77,14 +80,15 @@ class Puppet:
 
     def _draw_head(
         self, person: npt.NDArray[np.uint8], head: Head, scale: float, origin: npt.NDArray[np.float64]
-    ) -> None:
+    ) -> tuple[int, int, int, int]:
+        """Returns the rectangle of `person` that has been drawn: left, top, right, bottom."""
         vertices = self._mesh.vertices(head)
         placed = vertices[:, :2] * np.float32(scale) + origin.astype(np.float32)
         left, top = np.maximum(0, np.floor(placed.min(axis=0))).astype(int).tolist()
         right, bottom = np.ceil(placed.max(axis=0)).astype(int).tolist()
         right, bottom = min(right, person.shape[1]), min(bottom, person.shape[0])
         if right - left < 8 or bottom - top < 8:
-            return
+            return 0, 0, 0, 0
         cells = ((right - left + _STEP - 1) // _STEP, (bottom - top + _STEP - 1) // _STEP)
         local = placed - np.array([left, top], np.float32)
         index = self._rasterise(local / _STEP - 0.25, vertices[:, 2], cells)
@@ -95,6 +99,7 @@ class Puppet:
         if head.mouth_open > 0.02:
             _darken_mouth(patch, local[list(LIPS_INNER)], head.mouth_open)
         person[top:bottom, left:right] = patch
+        return left, top, right, bottom
 
     def _rasterise(
         self, corners: npt.NDArray[np.float32], depth: npt.NDArray[np.float32], cells: tuple[int, int]
@@ -110,6 +115,15 @@ class Puppet:
         for number in order[facing[order]].tolist():
             cv2.fillConvexPoly(index, shifted[number], number, cv2.LINE_8, _SHIFT)
         return index
+
+
+def _around(
+    taken: tuple[int, int, int, int], width: int, height: int
+) -> list[tuple[int, int, int, int]]:
+    """The rest of a `width` x `height` picture around the rectangle `taken`, as rectangles that are not empty."""
+    left, top, right, bottom = taken
+    rest = [(0, 0, width, top), (0, bottom, width, height), (0, top, left, bottom), (right, top, width, bottom)]
+    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in rest if x1 > x0 and y1 > y0]
 
 
 def _places(
@@ -128,12 +142,18 @@ def _places(
     offset = texture[:, 0] - per_x * corners[:, 0, :1] - per_y * corners[:, 0, 1:]
     affine = np.concatenate([per_x, per_y, offset], axis=1).astype(np.float32)
     affine = np.concatenate([affine, np.array([[0, 0, 0, 0, -10, -10]], np.float32)])  # index -1: nothing there
-    of_cell = affine.take(index, axis=0, mode="wrap")
-    x = np.arange(index.shape[1], dtype=np.float32)[None, :, None] * _STEP + (_STEP - 1) / 2
-    y = np.arange(index.shape[0], dtype=np.float32)[:, None, None] * _STEP + (_STEP - 1) / 2
-    place = of_cell[:, :, 0:2] * x
-    place += of_cell[:, :, 2:4] * y
-    place += of_cell[:, :, 4:6]
+    x = np.arange(index.shape[1], dtype=np.float32)[None, :] * _STEP + (_STEP - 1) / 2
+    y = np.arange(index.shape[0], dtype=np.float32)[:, None] * _STEP + (_STEP - 1) / 2
+    place = np.empty((*index.shape, 2), np.float32)
+    for axis in range(2):  # a coefficient at a time: numpy is slow on rows of two
+        by_x, by_y, start = (np.ascontiguousarray(affine[:, column]) for column in (axis, 2 + axis, 4 + axis))
+        along = by_x.take(index, mode="wrap")
+        along *= x
+        down = by_y.take(index, mode="wrap")
+        down *= y
+        along += down
+        along += start.take(index, mode="wrap")
+        place[:, :, axis] = along
     return place
 
 
@@ -149,5 +169,5 @@ def _darken_mouth(patch: npt.NDArray[np.uint8], lips: npt.NDArray[np.float32], a
     cv2.fillPoly(mask, [corners], 1.0, cv2.LINE_AA, _SHIFT)
     mask = cv2.GaussianBlur(mask, (0, 0), 0.8)
     down = np.linspace(0, 1, part.shape[0], dtype=np.float32)[:, None]
-    shade = 1 - mask * min(1.0, amount * 1.6) * np.clip((down - 0.1) * 3.5, 0, 0.88)
+    shade = 1 - mask * min(1.0, amount * 1.6) * np.clip((down - 0.25) * 3.5, 0, 0.84)
     part[:, :, :3] = (part[:, :, :3] * shade[:, :, None]).astype(np.uint8)

@@ -23,9 +23,13 @@ from device.vision.camera.emulation.scenario import Scenario
 
 _SECOND_AT: Final = (0.72, 0.50)
 """Where a second person stands, in shares of the frame."""
+_NEAR: Final = 0.55
+"""A document at least this high in the frame is so near that what is behind it is out of focus."""
 _NOISE_FIELDS: Final = 3
-_UNIT: Final = 64
-"""Fixed-point one of noise and signal."""
+_GAIN_UNIT: Final = 64
+_NOISE_UNIT: Final = 8
+"""Fixed-point one of the gain and of the noise."""
+_SHIFT: Final = 9  # log2 of their product
 
 
 class Scene:
@@ -52,6 +56,8 @@ class Scene:
         self.art = self._draw_art(seed, today or datetime.date.today())
         self._document = HeldDocument(self.art) if self.art else None
         self._room = _room(size, np.random.default_rng([seed, 3]))
+        quarter = (size[0] // 4, size[1] // 4)
+        self._room_small = np.asarray(cv2.resize(self._room, quarter, interpolation=cv2.INTER_AREA), np.uint8)
         self._light = _light(size, scenario)
         self._sensor = Sensor(size, scenario.light.noise, self._random)
 
@@ -63,21 +69,26 @@ class Scene:
 
     def frame(self, pose: Pose) -> Image:
         """What the camera sees of `pose`."""
-        image = self._room.copy()
         held = pose.held if self._document is not None else None
-        who, height = self._scenario.person, self._size[1]
-        if pose.second is not None and self._second is not None:
-            self._draw(image, self._second, pose.second, (_SECOND_AT[0] * self._size[0], _SECOND_AT[1] * height))
-        if pose.head is not None:
-            self._draw(image, self._person, pose.head, (who.x * self._size[0], who.y * height))
+        if held is not None and held.height > _NEAR:  # the lens is focused on what is near
+            image = cv2.resize(self._people(pose, self._room_small), self._size, interpolation=cv2.INTER_LINEAR)
+        else:
+            image = self._people(pose, self._room)
         if held is not None and self._document is not None:
-            if held.height > 0.55:  # the lens is focused on what is near
-                image = _out_of_focus(image)
             self._document.draw(image, held)
         cv2.multiply(image, self._light, image, 1 / 128)
         if pose.cover > 0:
             image = _covered(image, pose.cover)
         return self._sensor.expose(image)
+
+    def _people(self, pose: Pose, room: Image) -> Image:
+        """The room and who is in it, in the resolution of `room`; softened where that is not the frame's."""
+        image = room.copy()
+        if pose.second is not None and self._second is not None:
+            self._draw(image, self._second, pose.second, _SECOND_AT)
+        if pose.head is not None:
+            self._draw(image, self._person, pose.head, (self._scenario.person.x, self._scenario.person.y))
+        return image if room is self._room else np.asarray(cv2.GaussianBlur(image, (0, 0), 1.3), np.uint8)
 
     def dark(self) -> Image:
         """What a sensor without light gives: its pedestal and its reading noise."""
@@ -85,8 +96,8 @@ class Scene:
         return self._sensor.expose(np.full((height, width, 3), 4, np.uint8))
 
     def _draw(self, image: Image, puppet: Puppet, head: Head, place: tuple[float, float]) -> None:
-        height = self._size[1]
-        centre = (place[0] + head.x * height, place[1] + head.y * height)
+        height, width = image.shape[:2]
+        centre = (place[0] * width + head.x * height, (place[1] + head.y) * height)
         puppet.draw(image, head, centre, self._scenario.person.height * height)
 
 
@@ -107,18 +118,21 @@ class Sensor:
             field = random.standard_normal((height, width, 3), dtype=np.float32)
             field = cv2.GaussianBlur(field, (0, 0), 0.6)
             field *= noise / float(field.std())
-            self._fields.append(np.clip(field * _UNIT, -32000, 32000).astype(np.int16))
+            # Half a grey level more, since shifting rounds down. Products with a gain of up to 2 fit 16 bits.
+            self._fields.append(np.clip((field + 0.5) * _NOISE_UNIT, -255, 255).astype(np.int16))
+        self._scratch = np.empty((size[1], size[0], 3), np.int16)
         signal = np.arange(256, dtype=np.float32) / 128
         # Variance grows with the light (photons) over a floor (reading): 1 at mid-grey.
-        self._gain = np.clip(np.sqrt(0.12 + 0.88 * signal) * _UNIT, 0, 255).astype(np.uint8)
+        self._gain = np.clip(np.sqrt(0.12 + 0.88 * signal) * _GAIN_UNIT, 0, 127).astype(np.uint8)
 
     def expose(self, image: Image) -> Image:
         """A noisy copy of `image`."""
         x, y = self._random.integers(0, 64, 2).tolist()
         field = self._fields[int(self._random.integers(_NOISE_FIELDS))]
         noise = field[y : y + self._size[1], x : x + self._size[0]]
-        gain = cv2.LUT(image, self._gain)
-        scaled = cv2.multiply(noise, gain, scale=1 / (_UNIT * _UNIT), dtype=cv2.CV_16S)
+        scaled = self._scratch
+        np.multiply(cv2.LUT(image, self._gain), noise, out=scaled)
+        np.right_shift(scaled, _SHIFT, out=scaled)
         return np.asarray(cv2.add(image, scaled, dtype=cv2.CV_8U), np.uint8)
 
 
@@ -150,12 +164,6 @@ def _light(size: tuple[int, int], scenario: Scenario) -> Image:
     level = light.level * (1 + 0.5 * light.gradient * (-0.8 * x - 0.5 * y)) * (1 - 0.10 * (x * x + y * y) / 2)
     colour = np.array([1 + light.warmth, 1.0, 1 - light.warmth], np.float32)
     return np.clip(128 * level[:, :, None] * colour, 0, 255).astype(np.uint8)
-
-
-def _out_of_focus(image: Image) -> Image:
-    small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), 1.3)
-    return np.asarray(cv2.resize(small, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _covered(image: Image, cover: float) -> Image:
