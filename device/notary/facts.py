@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from device.certificates import Purpose, der
 from device.errors import KeyStoreError, LedgerError
-from device.notary.verification import Office
+from device.notary.admission import Office
 from device.protocol import End, Health, Key, Measurement, PolicyFact
 
 log = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ from device.channel import Channel, listen, require_peer
 from device.config import Config, load_config
 from device.errors import KeyStoreError, LedgerError, PeerError, VouchboxError
 from device.logs import set_up_logging
+from device.notary.admission import Office, RefusedError
 from device.notary.box import load_box
 from device.notary.facts import device_facts, health_of
 from device.notary.keys import open_keys
@@ -30,7 +31,7 @@ from device.notary.policy import load_policies
 from device.notary.pseudonym import load_pseudonym_key
 from device.notary.stop import Stop
 from device.notary.verdict import sign_head
-from device.notary.verification import Office, RefusedError, Verification
+from device.notary.verification import Verification
 from device.notary.vision_link import VisionLink
 from device.protocol import (
     FROM_GATEWAY,

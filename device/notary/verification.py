@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from device.channel import Channel
-from device.config import Config
 from device.errors import (
     ChannelClosed,
     ChannelTimeout,
@@ -37,15 +36,15 @@ from device.errors import (
     PeerError,
     ProtocolViolation,
 )
+from device.notary.admission import Admission, Office, admit
 from device.notary.decision import decide
-from device.notary.keys import Keys
 from device.notary.keystore.base import KeyStore
-from device.notary.ledger import Ledger, Row
+from device.notary.ledger import Row
 from device.notary.policy import Policy
 from device.notary.pseudonym import pseudonym
 from device.notary.stop import Stop
-from device.notary.verdict import Box, Case, claims_of, measurement_table, sign_claims
-from device.notary.vision_link import Meeting, VisionLink
+from device.notary.verdict import Case, claims_of, measurement_table, sign_claims
+from device.notary.vision_link import Meeting
 from device.protocol import (
     Attribute,
     CheckReport,
@@ -58,7 +57,6 @@ from device.protocol import (
     Outcome,
     Progress,
     Reason,
-    Refusal,
     TokenPart,
 )
 
@@ -66,31 +64,8 @@ log = logging.getLogger(__name__)
 
 MARGIN: Final = 15.0
 """Seconds beyond the policy's own limits: opening the camera, and computing after the last frame."""
-_CLOCK_SKEW: Final = 300  # seconds that a relying party's clock may be ahead when it attests consent
 _PART: Final = 3500  # characters in a TokenPart
 _MAX_SECONDS: Final = 3600
-
-
-@dataclass(frozen=True)
-class Office:
-    """What the notary has, for as long as it runs."""
-
-    config: Config
-    policies: Mapping[str, Policy]
-    keys: Keys
-    ledger: Ledger
-    box: Box
-    pseudonym_key: bytes
-    vision: VisionLink
-    stop: Stop
-
-
-class RefusedError(Exception):
-    """The verification is not opened; `refusal` says why to the gateway, the text to the operator."""
-
-    def __init__(self, refusal: Refusal, text: str) -> None:
-        super().__init__(text)
-        self.refusal = refusal
 
 
 class _Cancelled(Exception):
@@ -135,13 +110,13 @@ class Verification:
             RefusedError: it is not opened.
             PeerError: the gateway is gone.
         """
-        policy, method = self._admit()
-        with self._meet() as meeting:
+        admission = admit(self._office, self._request)
+        with admission.meeting:
             try:
-                self._open(policy, method)
-                consent_at = self._consent(method)
-                observation, worker = self._observe(policy, meeting)
-                return self._conclude(policy, method, consent_at, observation, worker)
+                self._open(admission)
+                consent_at = self._consent(admission.method)
+                observation, worker = self._observe(admission)
+                return self._conclude(admission, consent_at, observation, worker)
             except _Unconsented as refused:
                 log.info("verification %s: no consent (%s)", self._id, refused.reason)
                 return Ended(Outcome.INCONCLUSIVE, refused.reason)
@@ -149,43 +124,8 @@ class Verification:
                 log.info("verification %s: cancelled", self._id)
                 return None
 
-    # --- 1. Before a person is asked to stand there ------------------------------------------------------------------
-
-    def _admit(self) -> tuple[Policy, ConsentMethod]:
-        request = self._request
-        policy = self._office.policies.get(request.policy)
-        if policy is None:
-            raise RefusedError(Refusal.POLICY_UNKNOWN, f"there is no policy {request.policy!r}")
-        method = ConsentMethod.KIOSK if request.consent_at is None else ConsentMethod.ATTESTED
-        if method not in policy.rules.consent:
-            raise RefusedError(Refusal.CONSENT_METHOD, f"policy {policy.name!r} does not take consent by {method}")
-        if request.consent_at is not None and request.consent_at > time.time() + _CLOCK_SKEW:
-            raise RefusedError(Refusal.CONSENT_METHOD, "the consent attested lies in the future: compare the clocks")
-        try:
-            self._office.ledger.check_writable()
-        except LedgerError as error:
-            raise RefusedError(Refusal.LEDGER_UNAVAILABLE, str(error)) from error
-        return policy, method
-
-    def _meet(self) -> Meeting:
-        try:
-            meeting = self._office.vision.meet()
-        except PeerError as error:
-            raise RefusedError(Refusal.VISION_UNAVAILABLE, str(error)) from error
-        try:
-            trouble = self._store(meeting).health()
-        except KeyStoreError as error:
-            trouble = str(error)
-        if trouble:
-            meeting.channel.close()
-            raise RefusedError(Refusal.KEY_UNAVAILABLE, trouble)
-        return meeting
-
-    def _store(self, meeting: Meeting) -> KeyStore:
-        return self._office.keys.for_camera(meeting.ready.camera)
-
-    def _open(self, policy: Policy, method: ConsentMethod) -> None:
-        asks = method is ConsentMethod.KIOSK
+    def _open(self, admission: Admission) -> None:
+        policy, asks = admission.policy, admission.method is ConsentMethod.KIOSK
         seconds = self._office.config.notary.consent_seconds if asks else int(policy.seconds + MARGIN)
         log.info("verification %s: opened for %s, policy %s", self._id, self._request.relying_party, policy.name)
         self._gateway.send(Opened(self._id, asks, min(seconds, _MAX_SECONDS), policy.checks, policy.rules.attributes))
@@ -225,8 +165,9 @@ class Verification:
 
     # --- 3. The check ------------------------------------------------------------------------------------------------
 
-    def _observe(self, policy: Policy, meeting: Meeting) -> tuple[_Observation, Meeting]:
+    def _observe(self, admission: Admission) -> tuple[_Observation, Meeting]:
         """Has vision look. The worker that was met may have given up waiting for consent; then another is met."""
+        policy, meeting = admission.policy, admission.meeting
         if _wait([meeting.channel], 0):
             meeting.channel.close()
             try:
@@ -277,9 +218,8 @@ class Verification:
 
     # --- 4. The verdict ----------------------------------------------------------------------------------------------
 
-    def _conclude(
-        self, policy: Policy, method: ConsentMethod, consent_at: int, seen: _Observation, worker: Meeting
-    ) -> Ended:
+    def _conclude(self, admission: Admission, consent_at: int, seen: _Observation, worker: Meeting) -> Ended:
+        policy = admission.policy
         decision = decide(policy, seen.reports, missing=seen.missing)
         measurements = {
             **{f"model/{name}": digest for name, digest in worker.ready.measurements.items()},
@@ -292,7 +232,7 @@ class Verification:
             policy=policy,
             decision=decision,
             camera=worker.ready.camera,
-            consent=method,
+            consent=admission.method,
             consent_at=consent_at,
             issued_at=int(time.time()),
             lifetime=self._office.config.notary.verdict_lifetime,
@@ -302,7 +242,7 @@ class Verification:
             log=self._office.ledger.head,
         )
         try:
-            token = self._sign_and_record(case, self._store(worker))
+            token = self._sign_and_record(case, self._office.keys.for_camera(worker.ready.camera))
         except KeyStoreError as error:
             log.error("verification %s: no verdict: %s", self._id, error)
             return Ended(Outcome.INCONCLUSIVE, Reason.KEY_UNAVAILABLE)

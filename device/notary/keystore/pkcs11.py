@@ -1,7 +1,8 @@
 """A key behind PKCS #11: a secure element, a YubiHSM, a smart card, SoftHSM.
 
 In: a PKCS #11 URI (RFC 7512) with the token's and the key's label, the module and where the PIN is; a folder with
-`chain.pem`. Out: a `KeyStore` that signs ES256. Needs python-pkcs11 (extra `[pkcs11]`), imported only when this store is opened.
+`chain.pem`. Out: a `KeyStore` that signs ES256. Needs python-pkcs11
+(extra `[pkcs11]`), imported only when this store is opened.
 
     pkcs11:token=vouchbox;object=verdict?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/vouchbox/pin
 """

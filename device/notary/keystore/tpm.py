@@ -1,7 +1,8 @@
 """A key in a TPM 2.0: made there, bound to it, never outside.
 
 In: a folder with `key.tss.pem` (the key as the TPM wrapped it, useless anywhere else; the "TSS2 PRIVATE KEY" format
-that tpm2-openssl reads too) and `chain.pem`; the TCTI that leads to the TPM. Out: a `KeyStore` that signs ES256. Needs tpm2-pytss (extra `[tpm]`), imported only when this store is opened.
+that tpm2-openssl reads too) and `chain.pem`; the TCTI that leads to the TPM.
+Out: a `KeyStore` that signs ES256. Needs tpm2-pytss (extra `[tpm]`), imported only when this store is opened.
 """
 
 from __future__ import annotations

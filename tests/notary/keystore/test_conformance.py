@@ -120,16 +120,15 @@ def tpm_bench(folder: Path) -> Iterator[Bench]:
     tpm.stop()
 
 
-def pkcs11_bench(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def pkcs11_bench(folder: Path) -> Iterator[Bench]:
     pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed (extra [pkcs11])")
     if SOFTHSM is None or shutil.which("softhsm2-util") is None:
         pytest.skip("SoftHSM2 is not installed (apt install softhsm2)")
     from device.notary.keystore.pkcs11 import Pkcs11KeyStore, create_pkcs11_key, parse_uri
 
     label = f"vouchbox-{folder.name}"
-    environment = {**os.environ, "SOFTHSM2_CONF": os.environ["SOFTHSM2_CONF"]}
     initialise = ["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", "1234", "--so-pin", "5678"]
-    subprocess.run(initialise, check=True, capture_output=True, env=environment)
+    subprocess.run(initialise, check=True, capture_output=True)
     pin = folder / "pin"
     pin.write_text("1234\n")
     pin.chmod(0o600)
@@ -178,9 +177,7 @@ def softhsm_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(params=["file_p256", "file_ed25519", "tpm", "pkcs11"])
-def bench(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("k")
     if request.param == "file_p256":
         yield from file_bench(folder / "keys", ec.generate_private_key(ec.SECP256R1()))
@@ -189,7 +186,7 @@ def bench(
     elif request.param == "tpm":
         yield from tpm_bench(folder)
     else:
-        yield from pkcs11_bench(folder, monkeypatch)
+        yield from pkcs11_bench(folder)
 
 
 def test_signs(bench: Bench) -> None:

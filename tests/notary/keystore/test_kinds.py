@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -114,10 +116,7 @@ def test_a_key_file_that_is_not_right(tmp_path: Path, defect: str, monkeypatch: 
         store.sign(b"data")
 
 
-def test_key_stores_are_not_imported_before_they_are_named(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
+def test_key_stores_are_not_imported_before_they_are_named() -> None:
     code = (
         "import sys, device.notary.service; print([m for m in ('tpm2_pytss', 'pkcs11', 'numpy') if m in sys.modules])"
     )
