@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from device.vision.liveness.crops import Square, stacked_crops
 from models.training.attack_data import Sample, load_samples
-from models.training.attack_render import SPECIES, present
+from models.training.attack_render import present
 from models.training.attack_scene import Pixels, Rng, camera, person_scene
 
 CLASSES = ("bona_fide", "print", "screen", "mask")
@@ -82,7 +82,9 @@ def real(rng: Rng, sample: Sample) -> npt.NDArray[np.uint8]:
         square = Square(square.x - left, square.y - top, square.side)
         if rng.random() < 0.5:
             factor = float(rng.uniform(0.6, 1.6))
-            image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+            image = cv2.resize(
+                image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+            )
             square = Square(square.x * factor, square.y * factor, square.side * factor)
         pixels = camera(rng, image, float(rng.uniform(0.1, 0.7)))
     else:

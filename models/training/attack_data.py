@@ -63,7 +63,7 @@ def replay_species(folder: str) -> tuple[str, str, str, str]:
 
 
 def utkface_files(folder: Path) -> Iterator[tuple[Path, str, str, str, str]]:
-    """(file, label, species, subject, group) of every UTKFace image; it has no identities, so each is its own subject."""
+    """(file, label, species, subject, group) of every UTKFace image; without identities, each is its own subject."""
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in (".webp", ".jpg", ".png"):
             yield path, "bona_fide", "", path.stem, "utkface"

@@ -1,6 +1,6 @@
 """The attack detector's network: two small residual nets, one for each crop, and one answer.
 
-In: N x 3 x 2S x S float32 in 0..1, the tight crop above the wide one. Out: N x 4 logits: bona fide, print, screen, mask.
+In: N x 3 x 2S x S float32 in 0..1, the tight crop above the wide one. Out: N x 4 logits (bona fide, print, screen, mask).
 Dense 3 x 3 convolutions with ReLU6 throughout: they are fast in int8 and fast to train on a CPU.
 """
 
@@ -53,7 +53,7 @@ class Branch(nn.Module):
 class AttackNetwork(nn.Module):
     """Both branches and the decision over them; in training also each branch's own opinion."""
 
-    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 48, 80)) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 24, 32, 64)) -> None:
         super().__init__()
         self.tight, self.wide = Branch(widths), Branch(widths)
         self.decide = nn.Linear(2 * widths[-1], CLASSES)

@@ -24,7 +24,7 @@ SPECIES = ("print", "print_eyes", "mask_paper", "screen")
 @dataclass(frozen=True)
 class Held:
     """How the instrument lies in the picture: for every output pixel its place (u, v) on the instrument in pixels of
-    the content, `outside` (how far beyond the content's border, negative inside), and content pixels per output pixel."""
+    the content, `outside` (how far beyond the content's border, negative inside), content pixels per output pixel."""
 
     u: Pixels
     v: Pixels
@@ -50,7 +50,11 @@ def hold(rng: Rng, content: Pixels, content_factor: float, factor: float, side: 
         along = u if rng.random() < 0.6 else v
         offset = (along - size * rng.uniform(0.3, 0.7)) / size
         shift = (bend * size * offset * offset).astype(np.float32)
-        u, v = (u + shift * rng.uniform(-0.3, 0.3), v + shift) if along is u else (u + shift, v + shift * rng.uniform(-0.3, 0.3))
+        u, v = (
+            (u + shift * rng.uniform(-0.3, 0.3), v + shift)
+            if along is u
+            else (u + shift, v + shift * rng.uniform(-0.3, 0.3))
+        )
     u, v = u.astype(np.float32), v.astype(np.float32)
     outside = np.maximum(np.maximum(-u, u - size), np.maximum(-v, v - size))
     return Held(u, v, outside, pitch)
@@ -129,7 +133,9 @@ def _paper(rng: Rng, image: Pixels, held: Held, bend: float) -> Pixels:
     """Grain, creases, the shading of a bend, gloss, uneven light."""
     height, width = image.shape[:2]
     if rng.random() < 0.6:
-        grain = cv2.GaussianBlur(rng.standard_normal((height, width), dtype=np.float32), (0, 0), float(rng.uniform(0.5, 2.0)))
+        grain = cv2.GaussianBlur(
+            rng.standard_normal((height, width), dtype=np.float32), (0, 0), float(rng.uniform(0.5, 2.0))
+        )
         image = image * (1.0 + grain * rng.uniform(0.01, 0.06))[..., None]
     size = max(float(held.outside.max() - held.outside.min()), 1.0)
     for _ in range(int(rng.choice([0, 0, 0, 1, 1, 2, 3]))):
@@ -158,7 +164,9 @@ def _screen(rng: Rng, content: Pixels, content_factor: float, factor: float, sid
     image = content
     if rng.random() < 0.5:  # the replayed file was compressed
         quality = int(rng.integers(20, 90))
-        _, data = cv2.imencode(".jpg", np.clip(image * 255, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        _, data = cv2.imencode(
+            ".jpg", np.clip(image * 255, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality]
+        )
         image = cv2.imdecode(data, cv2.IMREAD_COLOR).astype(np.float32) / 255
     if rng.random() < 0.3:
         levels = float(rng.integers(16, 64))
@@ -174,7 +182,9 @@ def _screen(rng: Rng, content: Pixels, content_factor: float, factor: float, sid
     image = _glass(rng, image)
     size = content.shape[0]
     bezel = float(rng.uniform(0.02, 0.25)) * size
-    colour = np.full(3, rng.uniform(0.0, 0.12) if rng.random() < 0.75 else rng.uniform(0.5, 0.95)) + rng.normal(0, 0.02, 3)
+    colour = np.full(3, rng.uniform(0.0, 0.12) if rng.random() < 0.75 else rng.uniform(0.5, 0.95)) + rng.normal(
+        0, 0.02, 3
+    )
     frame = np.where((held.outside > 0)[..., None], colour.astype(np.float32), image.astype(np.float32))
     return _onto(rng, surroundings(rng, side, side), frame, _edge(held, bezel))
 

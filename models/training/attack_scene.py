@@ -1,7 +1,7 @@
 """Simulated scenes and the simulated camera of the attack detector's training data.
 
-In: a face image, or nothing. Out: float32 H x W x 3 RGB in 0..1: a person in surroundings (`person_scene`), surroundings
-alone (`surroundings`), and what a cheap camera makes of any of them (`camera`). Bona fide and attacks go through the
+In: a face image, or nothing. Out: float32 H x W x 3 RGB in 0..1: a person in surroundings (`person_scene`), only the
+surroundings (`surroundings`), and what a cheap camera makes of any of them (`camera`). Bona fide and attacks go through the
 same scenes and the same camera, so that nothing but the presentation tells them apart.
 """
 
@@ -27,7 +27,9 @@ def soften(image: Pixels, sigma: float) -> Pixels:
         return cv2.GaussianBlur(image, (0, 0), max(sigma, 0.1)).reshape(image.shape)
     height, width = image.shape[:2]
     factor = 2.0 / sigma
-    small = cv2.resize(image, (max(2, round(width * factor)), max(2, round(height * factor))), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        image, (max(2, round(width * factor)), max(2, round(height * factor))), interpolation=cv2.INTER_AREA
+    )
     small = cv2.GaussianBlur(small, (0, 0), 2.0)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR).reshape(image.shape)
 
@@ -42,7 +44,9 @@ def surroundings(rng: Rng, height: int, width: int, others: Pixels | None = None
     for _ in range(int(rng.integers(0, 6))):
         x, y = int(rng.integers(-width // 4, width)), int(rng.integers(-height // 4, height))
         box = (x, y), (int(x + rng.integers(width // 16, width)), int(y + rng.integers(height // 16, height)))
-        cv2.rectangle(scene, *box, _colour(rng).tolist(), -1 if rng.random() < 0.6 else int(rng.integers(1, 9)), cv2.LINE_AA)
+        cv2.rectangle(
+            scene, *box, _colour(rng).tolist(), -1 if rng.random() < 0.6 else int(rng.integers(1, 9)), cv2.LINE_AA
+        )
     for _ in range(int(rng.integers(0, 4))):
         ends = rng.integers(0, [width, height], (2, 2))
         cv2.line(scene, ends[0].tolist(), ends[1].tolist(), _colour(rng).tolist(), int(rng.integers(1, 6)), cv2.LINE_AA)
@@ -94,7 +98,7 @@ def person_scene(rng: Rng, image: Pixels, face: tuple[float, float, float], fact
 
 
 def _head_and_shoulders(rng: Rng, shown: Pixels, centre: tuple[float, float], face: float) -> Pixels:
-    """Keeps the head of `shown`, puts a neck and clothes under it and a room behind it; `face` is its side in pixels."""
+    """Keeps the head of `shown`, puts a neck and clothes under it and a room behind it; `face`: its side in pixels."""
     side = shown.shape[0]
     mask = np.zeros((side, side), np.float32)
     head = int(face * rng.uniform(0.56, 0.66)), int(face * rng.uniform(0.68, 0.78))
@@ -179,19 +183,29 @@ def _lens(rng: Rng, scene: Pixels, strength: float) -> Pixels:
         angle = rng.uniform(0, np.pi)
         middle = (length - 1) / 2
         reach = np.array([np.cos(angle), np.sin(angle)]) * middle
-        cv2.line(kernel, tuple(np.rint(middle - reach).astype(int).tolist()), tuple(np.rint(middle + reach).astype(int).tolist()), 1.0)
+        cv2.line(
+            kernel,
+            tuple(np.rint(middle - reach).astype(int).tolist()),
+            tuple(np.rint(middle + reach).astype(int).tolist()),
+            1.0,
+        )
         image = cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1.0))
     if rng.random() < 0.3:  # a sensor of fewer pixels, upscaled by the driver
         factor = float(rng.uniform(0.5, 0.95))
         small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        image = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC)
+        image = cv2.resize(
+            small, (width, height), interpolation=cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC
+        )
     if rng.random() < 0.4 * strength:
         y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
         image = image * (1.0 - rng.uniform(0.05, 0.4) * ((x * x + y * y) / 2)).astype(np.float32)[..., None]
     if rng.random() < 0.3 * strength:  # side light or a window
         y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
         angle = rng.uniform(0, 2 * np.pi)
-        image = image * np.exp(rng.uniform(0.1, 0.6) * (x * np.cos(angle) + y * np.sin(angle))).astype(np.float32)[..., None]
+        image = (
+            image
+            * np.exp(rng.uniform(0.1, 0.6) * (x * np.cos(angle) + y * np.sin(angle))).astype(np.float32)[..., None]
+        )
     return image
 
 

@@ -3,7 +3,7 @@
 In: the shards of `attack_cache` and, to follow the training, the faces of `attack_data`. Out: checkpoints in `--run`
 (`checkpoint.pt`, averaged weights), a line of figures every few minutes. `attack_export` turns one into a model.
 
-    python -m models.training.attacks --cache DIR... --held DIR --faces faces.jsonl --run DIR --minutes 40 [--without-replay]
+    python -m models.training.attacks --cache DIR... --held DIR --faces faces.jsonl --run DIR [--without-replay]
 
 `--without-replay` uses no Replay-Attack frame at all, neither for training nor for following it.
 """
@@ -30,36 +30,35 @@ from models.training.attack_network import INPUT, AttackNetwork
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-def augment(rng: np.random.Generator, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def augment(rng: np.random.Generator, crops: npt.NDArray[np.uint8]) -> torch.Tensor:
     """N x 2S x S x 3 uint8 to N x 3 x 2 INPUT x INPUT float32: shifted, mirrored, relit, noisy, partly covered."""
-    out = np.empty((len(crops), 2 * INPUT, INPUT, 3), np.float32)
-    for index, pair in enumerate(crops):
-        flip = rng.random() < 0.5
-        gain = np.exp(rng.normal(0, 0.12)) * np.exp(rng.normal(0, 0.04, 3))
-        power = float(np.exp(rng.normal(0, 0.1)))
-        grey = rng.random() < 0.04
+    count, slack = len(crops), SIZE - INPUT
+    cut = np.empty((count, 2 * INPUT, INPUT, 3), np.uint8)
+    places = rng.integers(0, slack + 1, (count, 2, 2))
+    flips = rng.random(count) < 0.5
+    for index in range(count):
         for half in range(2):
-            y, x = rng.integers(0, SIZE - INPUT + 1, 2)
-            cut = pair[half * SIZE + y : half * SIZE + y + INPUT, x : x + INPUT].astype(np.float32) / 255.0
-            if flip:
-                cut = cut[:, ::-1]
-            kind = rng.random()
-            if kind < 0.08:
-                cut = cv2.GaussianBlur(cut, (0, 0), float(rng.uniform(0.5, 1.2)))
-            elif kind < 0.16:
-                cut = cut + rng.standard_normal(cut.shape, dtype=np.float32) * rng.uniform(0.005, 0.03)
-            elif kind < 0.22:
-                size = int(rng.integers(INPUT // 2, INPUT))
-                cut = cv2.resize(cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA), (INPUT, INPUT))
-            if grey:
-                cut = cut.mean(axis=2, keepdims=True)
-            cut = np.clip(cut * gain.astype(np.float32), 0, 1) ** power
-            if rng.random() < 0.2:
+            y, x = places[index, half]
+            part = crops[index, half * SIZE + y : half * SIZE + y + INPUT, x : x + INPUT]
+            cut[index, half * INPUT : (half + 1) * INPUT] = part[:, ::-1] if flips[index] else part
+            if rng.random() < 0.2:  # a hand, a scarf, a strap
                 top, left = rng.integers(0, INPUT - 16, 2)
-                tall, broad = rng.integers(12, 40, 2)
-                cut[top : top + tall, left : left + broad] = rng.random()
-            out[index, half * INPUT : (half + 1) * INPUT] = cut
-    return np.ascontiguousarray(out.transpose(0, 3, 1, 2))
+                tall, broad = rng.integers(10, 34, 2)
+                bottom = min(top + tall, INPUT)
+                cut[index, half * INPUT + top : half * INPUT + bottom, left : left + broad] = rng.integers(0, 256)
+    out = torch.from_numpy(cut).permute(0, 3, 1, 2).float().div_(255.0)  # channels last in memory
+    gain = np.exp(rng.normal(0, 0.12, (count, 1))) * np.exp(rng.normal(0, 0.04, (count, 3)))
+    out.mul_(torch.from_numpy(gain.astype(np.float32))[:, :, None, None])
+    kinds = rng.random(count)
+    blurred, noisy, grey = (np.flatnonzero(part) for part in (kinds < 0.1, (kinds > 0.1) & (kinds < 0.2), kinds > 0.96))
+    if len(blurred):
+        out[blurred] = functional.avg_pool2d(out[blurred], 3, 1, 1, count_include_pad=False)
+    if len(noisy):
+        out[noisy] += torch.randn(len(noisy), 3, 2 * INPUT, INPUT) * float(rng.uniform(0.005, 0.03))
+    if len(grey):
+        out[grey] = out[grey].mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    contrast = torch.from_numpy(np.exp(rng.normal(0, 0.1, (count, 1, 1, 1))).astype(np.float32))
+    return out.sub_(0.45).mul_(contrast).add_(0.45).clamp_(0.0, 1.0)
 
 
 def batches(caches: list[Path], size: int, without_replay: bool, seed: int) -> Iterator[Batch]:
@@ -76,7 +75,7 @@ def batches(caches: list[Path], size: int, without_replay: bool, seed: int) -> I
             chosen = rng.permutation(chosen)
             for start in range(0, len(chosen) - size + 1, size):
                 picked = np.sort(chosen[start : start + size])
-                yield torch.from_numpy(augment(rng, crops[picked])), torch.from_numpy(labels[picked, 0])
+                yield augment(rng, crops[picked]), torch.from_numpy(labels[picked, 0])
 
 
 def frames(samples: list[Sample]) -> Iterator[tuple[Sample, torch.Tensor]]:
@@ -140,11 +139,12 @@ def train(arguments: argparse.Namespace) -> None:
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=0.02)
     began = looked = time.monotonic()
-    step, running = 0, 0.0
-    for crops, classes in batches(arguments.cache, arguments.batch, arguments.without_replay, arguments.seed):
+    running = 0.0
+    source = batches(arguments.cache, arguments.batch, arguments.without_replay, arguments.seed)
+    for step, (crops, classes) in enumerate(source, start=1):
         done = (time.monotonic() - began) / (60 * arguments.minutes)
         for group in optimiser.param_groups:
-            group["lr"] = arguments.rate * min(1.0, (step + 1) / 200) * 0.5 * (1 + np.cos(np.pi * min(1.0, done)))
+            group["lr"] = arguments.rate * min(1.0, step / 200) * 0.5 * (1 + np.cos(np.pi * min(1.0, done)))
         network.train()
         whole, alone = network.opinions(crops.contiguous(memory_format=torch.channels_last), 0.15)
         loss = functional.cross_entropy(whole, classes, label_smoothing=0.05)
@@ -153,7 +153,6 @@ def train(arguments: argparse.Namespace) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
-        step += 1
         running += (float(loss.detach()) - running) / min(step, 100)
         keep = min(0.999, step / (step + 10))
         with torch.no_grad():
@@ -162,7 +161,9 @@ def train(arguments: argparse.Namespace) -> None:
         if time.monotonic() - looked > 60 * arguments.every or done >= 1:
             looked = time.monotonic()
             torch.save({"network": average.state_dict(), "step": step}, arguments.run / "checkpoint.pt")
-            print(f"{(looked - began) / 60:.1f} min, step {step}, loss {running:.3f}, {watch.line(average)}", flush=True)
+            print(
+                f"{(looked - began) / 60:.1f} min, step {step}, loss {running:.3f}, {watch.line(average)}", flush=True
+            )
         if done >= 1:
             return
 
