@@ -111,7 +111,7 @@ def health(url: str) -> str:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
         body = answer.read().decode(errors="replace")
-        return "" if answer.status == 200 else body  # noqa: PLR2004
+        return "" if answer.status == 200 else body
     except OSError as error:
         return f"the gateway does not answer: {error}"
     finally:

@@ -1,4 +1,4 @@
-"""Logging of the three services: one line an event on standard error, which the journal or the developer's terminal keeps.
+"""Logging of the three services: one line an event on standard error, for the journal or a developer's terminal.
 
 Never a document field, never a score: what is logged about a verification is its id, stage and reason.
 """
@@ -11,7 +11,7 @@ import sys
 
 
 def set_up_logging(part: str) -> None:
-    """Sends this process's log to standard error, each line beginning with the part's name; `$VOUCHBOX_LOG` sets the level."""
+    """Sends this process's log to standard error, the part's name first; `$VOUCHBOX_LOG` sets the level."""
     level = os.environ.get("VOUCHBOX_LOG", "info").upper()
     logging.basicConfig(
         stream=sys.stderr,

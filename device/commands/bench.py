@@ -118,7 +118,9 @@ def model_costs(manifest: Manifest) -> list[dict[str, Any]]:
     for entry in manifest:
         path = manifest.find(entry)
         if path is not None:
-            costs.append({"model": entry.name, "mmacs": round(multiply_adds(path) / 1e6, 2), "bytes": path.stat().st_size})
+            costs.append(
+                {"model": entry.name, "mmacs": round(multiply_adds(path) / 1e6, 2), "bytes": path.stat().st_size}
+            )
     return costs
 
 

@@ -1,7 +1,7 @@
 """`vouchbox demo`: three processes, an emulated (or a real) camera, one whole verification, its offline verification.
 
-It plays the relying party: registers itself, opens a verification over HTTP, follows it, fetches the verdict and verifies
-it as anyone could. Exit 0 only if the verdict is `verified` and its signature holds.
+It plays the relying party: registers itself, opens a verification over HTTP, follows it, fetches the verdict and
+verifies it as anyone could. Exit 0 only if the verdict is `verified` and its signature holds.
 """
 
 from __future__ import annotations
@@ -67,9 +67,13 @@ class DemoResult:
 @click.command()
 @click.option("--scenario", default="standard", metavar="NAME", help="A built-in scenario or a TOML file of one.")
 @click.option("--scenarios", "list_them", is_flag=True, help="List the built-in scenarios.")
-@click.option("--camera", metavar="N", help="A real camera instead: its number, or as in the configuration (v4l2:/dev/video0).")
+@click.option(
+    "--camera", metavar="N", help="A real camera instead: its number, or as in the configuration (v4l2:/dev/video0)."
+)
 @click.option("--fast", is_flag=True, help="Do not wait for the emulated camera's clock.")
-@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep token, root and ledger in this folder.")
+@click.option(
+    "--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep token, root and ledger in this folder."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def demo(scenario: str, list_them: bool, camera: str | None, fast: bool, keep: Path | None, as_json: bool) -> None:
     """One whole verification before an emulated (or a real) camera, and its offline verification."""
@@ -131,16 +135,18 @@ def demo_config(parent: Path, vision: VisionConfig) -> tuple[Config, bytes]:
         notary=NotaryConfig(issuer="urn:vouchbox:demo"),
         gateway=GatewayConfig(port=0),
     )
-    return config, ensure_development_identity(state).root_pem
+    return config, ensure_development_identity(state).root.read_bytes()
 
 
 def camera_source(argument: str) -> str:
-    """`0` is the first camera of the system: V4L2 by number; anything with a colon, and picamera2, is taken as it is."""
+    """`0` is the first camera of the system: V4L2 by number; `picamera2` and anything with a colon are taken as is."""
     if argument.isdecimal():
         return f"v4l2:/dev/video{argument}"
     if ":" in argument or argument == "picamera2":
         return argument
-    raise click.BadParameter(f"{argument!r}: use a number, picamera2, v4l2:/dev/video0 or gstreamer:PIPELINE", param_hint="--camera")
+    raise click.BadParameter(
+        f"{argument!r}: use a number, picamera2, v4l2:/dev/video0 or gstreamer:PIPELINE", param_hint="--camera"
+    )
 
 
 def timed(events: Iterator[Event], seconds: dict[str, float]) -> Iterator[Event]:

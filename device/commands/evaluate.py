@@ -8,7 +8,11 @@ import click
 
 SUBJECTS = {
     "faces": ("device.commands.faces", "evaluate_faces", "FMR and FNMR over all cross pairs of a face data set."),
-    "documents": ("device.commands.documents", "evaluate_documents", "Exact machine readable zones of specimen images."),
+    "documents": (
+        "device.commands.documents",
+        "evaluate_documents",
+        "Exact machine readable zones of specimen images.",
+    ),
     "attacks": ("device.commands.attacks", "evaluate_attacks", "APCER and BPCER of the passive attack detector."),
 }
 

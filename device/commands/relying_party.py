@@ -101,7 +101,7 @@ def parse_events(lines: Iterator[str]) -> Iterator[Event]:
     """Server-sent events (WHATWG HTML section 9.2) from lines; comments and unknown fields are passed over."""
     name, data = "message", ""
     for line in lines:
-        line = line.rstrip("\r\n")  # noqa: PLW2901
+        line = line.rstrip("\r\n")
         if not line:
             if data:
                 yield Event(name, json.loads(data))

@@ -15,11 +15,26 @@ from device.launch import Services, private_folders
 
 
 @click.command()
-@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Configuration file; its box.runtime and box.state are used.")
-@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where sockets, keys and ledger go; without it a temporary folder.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Configuration file; its box.runtime and box.state are used.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where sockets, keys and ledger go; without it a temporary folder.",
+)
 @click.option("--camera", help="Camera, as in the configuration, e.g. v4l2:/dev/video0 or emulated:standard.")
-@click.option("--relying-party", "party", metavar="ID", help="Register this relying party for the demo policy, and print its token.")
-@click.option("--audience", default="https://relying-party.example", show_default=True, help="The audience that it may ask with.")
+@click.option(
+    "--relying-party",
+    "party",
+    metavar="ID",
+    help="Register this relying party for the demo policy, and print its token.",
+)
+@click.option(
+    "--audience", default="https://relying-party.example", show_default=True, help="The audience that it may ask with."
+)
 def serve(config: Path | None, folder: Path | None, camera: str | None, party: str | None, audience: str) -> None:
     """The three processes in the foreground, for development."""
     settings = load_config(config)

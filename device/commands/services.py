@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 _config = click.option(
-    "--config", type=click.Path(dir_okay=False, path_type=Path), help="Configuration file (default: /etc/vouchbox/config.toml)."
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Configuration file (default: /etc/vouchbox/config.toml).",
 )
 
 
@@ -38,6 +40,6 @@ def notary(config: Path | None) -> None:
 @_config
 def gateway(config: Path | None) -> None:
     """The gateway service: the API, no pixels, no key."""
-    from device.gateway.service import main
+    from device.gateway.service import run_command
 
-    sys.exit(main(_arguments(config)))
+    sys.exit(run_command(_arguments(config)))

@@ -1,7 +1,7 @@
 """One verification as a state machine: frames in, messages out. No IO, so that any list of frames tests it.
 
-The stages follow each other: document, then holding (if asked for), then selfie. Each has a time limit on the clock of the
-frames. `observe` takes a frame, `tick` the passing of time without one, `camera_lost` the end of the camera;
+The stages follow each other: document, then holding (if asked for), then selfie. Each has a time limit on the clock
+of the frames. `observe` takes a frame, `tick` the passing of time without one, `camera_lost` the end of the camera;
 each returns the messages that the world may hear. After `Finished` the session is over.
 """
 
@@ -24,7 +24,7 @@ from device.protocol import (
 )
 from device.vision.camera.base import Frame
 from device.vision.camera.watch import CameraWatch
-from device.vision.disclosure import attributes_of, subject_of
+from device.vision.document.attributes import attributes, subject
 from device.vision.outbox import Outbox
 from device.vision.stages.base import Findings, StageMachine, Step, not_performed
 
@@ -37,7 +37,7 @@ StageMaker = Callable[[Findings], StageMachine]
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages to go through, each with its time limit in seconds. One that is done before it began is passed over."""
+    """The stages to go through, each with its time limit in seconds. One done before it began is passed over."""
 
     stages: Sequence[tuple[StageMaker, float]]
 
@@ -126,7 +126,7 @@ class Session:
         return [self._finish(Reason.NOT_REACHED)]
 
     def _close_stage(self, now: float, cause: Reason | None) -> None:
-        """Takes the stage's reports; a camera problem that still lasts is the cause of whatever could not be performed."""
+        """Takes the stage's reports; a camera problem that lasts is the cause of what could not be performed."""
         if self._machine is None:
             return
         for report in self._machine.reports():
@@ -156,8 +156,9 @@ class Session:
         fields = document.fields if document is not None else None
         return Finished(
             checks,
-            attributes_of(fields, self._task.attributes, self._today),
-            subject_of(fields) if self._task.subject else "",
+            # The last door before the wall: only what the policy named, and yes or no where that answers the question.
+            attributes(fields, self._task.attributes, self._today) if fields is not None else {},
+            subject(fields) if fields is not None and self._task.subject else "",
             self._milliseconds,
         )
 

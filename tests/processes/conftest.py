@@ -69,7 +69,7 @@ def running_box(parent: Path, **changes):
     token = add_relying_party(relying_parties_file(config), "demo", policies=("demo",), audiences=(AUDIENCE,))
     with (parent / "services.log").open("wb") as log, Services(config, log) as services:
         url = services.wait_ready()
-        yield Box(services, RelyingParty(url, token), config, identity.root_pem)
+        yield Box(services, RelyingParty(url, token), config, identity.root.read_bytes())
 
 
 @pytest.fixture(scope="session")

@@ -40,12 +40,14 @@ class FaceView:
 
     def head_pose(self) -> HeadPose:
         """The pose rounded to five degrees."""
-        return HeadPose(*(max(-18, min(18, round(angle / 5))) for angle in (self.pose.yaw, self.pose.pitch, self.pose.roll)))
+        return HeadPose(
+            *(max(-18, min(18, round(angle / 5))) for angle in (self.pose.yaw, self.pose.pitch, self.pose.roll))
+        )
 
 
 @dataclass(frozen=True)
 class FaceScene:
-    """All faces found, largest first, and the view of the largest (None if there is no face, or no landmarks fit it)."""
+    """All faces found, largest first, and the view of the largest (None without a face, or if no landmarks fit it)."""
 
     detections: tuple[Detection, ...]
     main: FaceView | None

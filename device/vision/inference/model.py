@@ -27,6 +27,8 @@ except ImportError:  # older Python or architecture: the predecessor has the sam
 
 Tensor = npt.NDArray[np.float32]
 
+__all__ = ["Interpreter", "Model", "OpResolverType", "Tensor", "digest", "load_model", "prepare"]
+
 _HINT = "run `vouchbox models verify`, and `vouchbox models install` to get the right file"
 
 

@@ -36,7 +36,9 @@ class HoldingStage(StageMachine):
 
     stage = Stage.HOLDING
 
-    def __init__(self, faces: FaceFinder, embedder: Embedder | None, matcher: FaceMatcher | None, findings: Findings) -> None:
+    def __init__(
+        self, faces: FaceFinder, embedder: Embedder | None, matcher: FaceMatcher | None, findings: Findings
+    ) -> None:
         self._faces = faces
         self._embedder = embedder
         self._matcher = matcher
