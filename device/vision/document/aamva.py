@@ -200,6 +200,7 @@ def _fields(
         date_of_birth=dates["date_of_birth"],
         sex=_SEX.get(elements.get("DBC", "").upper()[:1], ""),
         date_of_expiry=dates["date_of_expiry"],
+        expires=not (checks["date_of_expiry_possible"][0] is Result.PASS and dates["date_of_expiry"] is None),
         date_of_issue=dates["date_of_issue"],
         name_truncated="T" in (elements.get("DDE"), elements.get("DDF"), elements.get("DDG")),
     )

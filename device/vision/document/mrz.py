@@ -221,7 +221,7 @@ class _Decoder:
         )
         fields, answers = judge(self._layout, lines, today)
         gap = sum(float(self._lines[cell[0]][cell[1]].max()) - self._at(cell, text[cell]) for cell in text)
-        surprise = self._surprise(text) if accepted else 0.0
+        surprise = self._surprise(text) if accepted else self._doubt(text)
         weak = gap > self._limits["repair_gap"] or surprise > self._limits["surprise_limit"]
         answers["evidence"] = (Result.FAIL, Reason.EVIDENCE_WEAK) if weak else PASSED
         return MrzReading(self._layout.name, lines, fields, answers, gap, surprise)
@@ -240,6 +240,11 @@ class _Decoder:
             ):
                 text |= bound
         return text
+
+    def _doubt(self, text: Mapping[Cell, str]) -> float:
+        """-log of the probability of the text among all that can be printed, whatever the standard says of it: a zone
+        is said to be printed wrong only if it is clear that this is what is printed."""
+        return float(sum(-self._at(cell, character) for cell, character in text.items()))
 
     def _surprise(self, text: Mapping[Cell, str]) -> float:
         """-log of the probability of the text among all that alphabets and check digits allow."""

@@ -89,6 +89,7 @@ def _fields(layout: Layout, texts: Mapping[str, str], dates: Mapping[str, Partia
         date_of_birth=dates.get("date_of_birth"),
         sex="X" if sex in ("X", FILLER) else sex,
         date_of_expiry=dates.get("date_of_expiry"),
+        expires=set(texts.get("date_of_expiry", "0")) != {FILLER},
         optional_data=tuple(text.replace(FILLER, " ") for text in optional if text),
         name_truncated=truncated,
     )

@@ -66,6 +66,7 @@ class DocumentFields:
 
     Names are in capital letters with spaces as on the document; states and nationality are ICAO three-letter codes
     without fillers ("D", "UTO"); `jurisdiction` is the part of the state that issued it (ISO 3166-2); `sex` is "F", "M", "X" (unspecified) or "" (not said).
+    `expires` is False only if the document says that it has no expiry; a source may also just not say it.
     """
 
     document_code: str = ""
@@ -79,6 +80,7 @@ class DocumentFields:
     date_of_birth: PartialDate | None = None
     sex: str = ""
     date_of_expiry: PartialDate | None = None
+    expires: bool = True
     date_of_issue: PartialDate | None = None
     national_number: str = ""
     optional_data: tuple[str, ...] = ()

@@ -241,7 +241,7 @@ def test_payloads_of_other_projects(shared: Path) -> None:
 
         def after(element: str, pattern: str, text: str = text) -> str:
             match = re.search(rf"(?:^|DL){element}({pattern})", text, re.MULTILINE)
-            assert match is not None, path.stem
+            assert match is not None, element
             return match[1].strip()
 
         assert document.fields.document_number == after("DAQ", ".*"), path.stem
