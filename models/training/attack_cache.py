@@ -33,7 +33,7 @@ TIGHT, WIDE = 1.0, 2.7
 SLACK = SIZE / 80
 SHARES = {
     "utkface": {"utkface": 500, "utkface_attack": 500},
-    "replay": {"replay": 300, "replay_attack": 500, "replay_simulated": 200},
+    "replay": {"replay": 120, "replay_attack": 200, "replay_simulated": 80},
 }
 """Of what a shard consists."""
 MIX = (("print", 0.34), ("print_eyes", 0.1), ("mask_paper", 0.12), ("screen", 0.44))

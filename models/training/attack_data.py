@@ -56,10 +56,11 @@ def replay_species(folder: str) -> tuple[str, str, str, str]:
     subject = f"client{match['client']}"
     if match["kind"] == "real":
         return match["split"], "bona_fide", "", subject
-    species = re.search(r"(mobile|highdef)_(photo|video)|print", match["rest"])
+    # A print is of a photo taken with the high-definition camera, and its clip's name says both.
+    species = re.search(r"attack_print", folder) or re.search(r"(mobile|highdef)_(photo|video)", match["rest"])
     if species is None:
         raise ValueError(f"{folder}: names no known instrument")
-    return match["split"], "attack", species.group(0), subject
+    return match["split"], "attack", species.group(0).removeprefix("attack_"), subject
 
 
 def utkface_files(folder: Path) -> Iterator[tuple[Path, str, str, str, str]]:

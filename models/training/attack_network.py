@@ -1,6 +1,7 @@
 """The attack detector's network: two small residual nets, one for each crop, and one answer.
 
-In: N x 3 x 2S x S float32 in 0..1, the tight crop above the wide one. Out: N x 4 logits (bona fide, print, screen, mask).
+In: N x 3 x 2S x S float32 in 0..1, the tight crop above the wide one. Out: N x 4 logits: bona fide, print, screen,
+mask.
 Dense 3 x 3 convolutions with ReLU6 throughout: they are fast in int8 and fast to train on a CPU.
 """
 

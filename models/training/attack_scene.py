@@ -1,8 +1,8 @@
 """Simulated scenes and the simulated camera of the attack detector's training data.
 
 In: a face image, or nothing. Out: float32 H x W x 3 RGB in 0..1: a person in surroundings (`person_scene`), only the
-surroundings (`surroundings`), and what a cheap camera makes of any of them (`camera`). Bona fide and attacks go through the
-same scenes and the same camera, so that nothing but the presentation tells them apart.
+surroundings (`surroundings`), and what a cheap camera makes of any of them (`camera`). Bona fide and attacks go
+through the same scenes and the same camera, so that nothing but the presentation tells them apart.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Measures depth from motion: real turning heads, and photographs of faces turned, bent and tilted by hand.
 
 In: a folder of clips of people who turn their heads, a folder of face images. Out: one JSON line a sequence (kind,
-file, frames counted, ratio, answer), and at the end error rates with 95 % bounds. Every sequence goes through the box's own
-detector and landmarks; nothing is computed on ideal points.
+file, frames counted, ratio, answer), and at the end error rates with 95 % bounds. Every sequence goes through the
+box's own detector and landmarks; nothing is computed on ideal points.
 
     python -m models.training.parallax_study --clips DIR --faces DIR [--count 100]
 """

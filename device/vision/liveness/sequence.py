@@ -3,7 +3,8 @@
 In: the 32 bytes that the notary derived from the relying party's nonce and the box's own randomness, the number of
 steps, the movements that the person can do. Out: the movements and the pauses before their prompts; and how hard
 they are to guess. HKDF-Expand with HMAC-SHA-256 (RFC 5869 section 2.3) makes a byte stream of the seed; rejection
-sampling makes uniform choices of it, so every sequence is exactly equally likely.
+sampling makes uniform choices of it, so every sequence is exactly equally likely. Wherever the person can turn their
+head at all, every sequence has such a movement, since depth (`parallax`) shows only in a turn.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from device.protocol import Movement
 
 PURPOSE = b"vouchbox challenge sequence 1"
+TURNS = frozenset({Movement.TURN_LEFT, Movement.TURN_RIGHT, Movement.LOOK_UP, Movement.LOOK_DOWN})
 
 
 def _stream(seed: bytes, info: bytes) -> Iterator[int]:
@@ -48,11 +50,13 @@ def draw_movements(seed: bytes, steps: int, movements: Sequence[Movement], attem
     if len(seed) != 32:
         raise ValueError(f"a challenge seed has 32 bytes, not {len(seed)}")
     stream = _stream(seed, PURPOSE + b" movements" + bytes([attempt]))
-    drawn: list[Movement] = []
-    for _ in range(steps):
-        others = [movement for movement in choices if not drawn or movement is not drawn[-1]]
-        drawn.append(others[_below(stream, len(others))])
-    return tuple(drawn)
+    while True:  # with one turn among seven movements two thirds of the drawn sequences of five have one
+        drawn: list[Movement] = []
+        for _ in range(steps):
+            others = [movement for movement in choices if not drawn or movement is not drawn[-1]]
+            drawn.append(others[_below(stream, len(others))])
+        if not TURNS & set(choices) or TURNS & set(drawn):
+            return tuple(drawn)
 
 
 def draw_pauses(seed: bytes, steps: int, attempt: int = 0) -> tuple[float, ...]:
@@ -64,11 +68,15 @@ def draw_pauses(seed: bytes, steps: int, attempt: int = 0) -> tuple[float, ...]:
 def unpredictability_bits(steps: int, movements: Sequence[Movement], attempts: int = 1) -> float:
     """-log2 of the chance that one sequence chosen beforehand is the one asked in any of `attempts` tries.
 
-    There are n (n-1)^(steps-1) sequences, all equally likely. The pauses between them are not counted, although a
-    recording would have to meet them too: what they add depends on how patient the windows are.
+    All sequences without a repetition in a row that have a turn, if any can, are equally likely. The pauses between
+    them are not counted, although a recording would have to meet them too: what they add depends on how patient the
+    windows are.
     """
-    count = len(_choices(steps, movements))
-    sequences: int = count * (count - 1) ** (steps - 1)
+    choices = _choices(steps, movements)
+    without_turn = len(choices) - len(TURNS & set(choices))
+    sequences = _count(len(choices), steps)
+    if without_turn < len(choices):
+        sequences -= _count(without_turn, steps)
     return math.log2(sequences / min(attempts, sequences))
 
 
@@ -80,6 +88,14 @@ def steps_for(bits: float, movements: Sequence[Movement]) -> int:
     while unpredictability_bits(steps, movements) < bits:
         steps += 1
     return steps
+
+
+def _count(choices: int, steps: int) -> int:
+    """Sequences of `steps` out of `choices` movements, none twice in a row."""
+    if choices == 0:
+        return 0
+    total: int = choices * (choices - 1) ** (steps - 1)
+    return total
 
 
 def _choices(steps: int, movements: Sequence[Movement]) -> list[Movement]:
