@@ -115,15 +115,17 @@ class FaceDetector:
         return settle(found, self._short.suppression_iou)
 
     def search(self, image: Image) -> list[Detection]:
-        """Every face down to about a fifteenth of the picture, such as the portrait on a document; largest first.
+        """Every face down to about a tenth of the picture's short side, such as the portrait on a card in hand; largest
+        first.
 
-        Looks with both models and then into overlapping squares: about ten times the work of `detect`, and more that is
-        no face after all, so that whoever asks has to confirm each with its landmarks.
+        Looks with both models at the whole and into overlapping squares: some twenty times the work of `detect`, and
+        more that is no face after all, so that whoever asks has to confirm each with its landmarks.
         """
         found = self._short.detect(image) + self._full.detect(image)
         for left, top, side in tiles(image.shape[1], image.shape[0]):
             part = np.ascontiguousarray(image[top : top + side, left : left + side])
-            found += [face.moved(left, top) for face in self._short.detect(part)]
+            model = self._full if side == min(image.shape[:2]) else self._short
+            found += [face.moved(left, top) for face in model.detect(part)]
         return settle(found, self._short.suppression_iou)
 
 
