@@ -52,6 +52,7 @@ HEAD_SECONDS: Final = 3600.0
 _REQUEST_PATIENCE: Final = 10.0
 _MAX_CONNECTIONS: Final = 64
 _RETRY_AFTER: Final = 10  # seconds; a sensible pause before asking again for what is out of order
+_BUSY_RETRY: Final = 30  # seconds; most verifications are over long before their limits
 _STOP_PATIENCE: Final = 20.0
 
 
@@ -139,8 +140,8 @@ class Notary:
 
     def _verify(self, request: OpenVerification, gateway: Channel) -> None:
         if not self._camera.acquire(blocking=False):
-            left = max(1, min(3600, int(self._busy_until - time.monotonic())))
-            gateway.send(Refused(Refusal.BUSY, left))
+            left = int(self._busy_until - time.monotonic())
+            gateway.send(Refused(Refusal.BUSY, max(1, min(_BUSY_RETRY, left))))
             return
         last_word: Ended | Refused | None
         try:
@@ -158,11 +159,15 @@ class Notary:
 
     def _sign_head_if_due(self) -> None:
         """On a schedule: a statement of the ledger's head that can be kept elsewhere and held against the box."""
-        office, now = self._office, time.monotonic()
+        if time.monotonic() >= self._head_due:
+            self._head_due = time.monotonic() + HEAD_SECONDS
+            self._sign_head()
+
+    def _sign_head(self) -> None:
+        office = self._office
         head = office.ledger.head
-        if now < self._head_due or head.size == self._head_signed or not office.keys.stores:
+        if head.size == self._head_signed or not office.keys.stores:
             return
-        self._head_due = now + HEAD_SECONDS
         try:
             office.ledger.record_head(head, sign_head(head, office.box, office.keys.stores[0], int(time.time())))
             self._head_signed = head.size
@@ -173,6 +178,7 @@ class Notary:
         deadline = time.monotonic() + _STOP_PATIENCE
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        self._sign_head()
         self._office.ledger.close()
         for store in self._office.keys.stores:
             store.close()

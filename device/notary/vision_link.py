@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from device.channel import Channel, connect, require_peer
-from device.errors import PeerError
+from device.errors import ChannelTimeout, PeerError
 from device.protocol import FROM_VISION, MAX_VISION_BYTES, TO_VISION, VISION_MESSAGES, VisionReady
 
 GREETING_SECONDS: Final = 20.0
@@ -79,6 +79,9 @@ class VisionLink:
         )
         try:
             ready = channel.receive(timeout)
+        except ChannelTimeout as error:
+            channel.close()
+            raise PeerError(f"no vision worker was ready within {timeout:.0f} s; its log says why") from error
         except PeerError:
             channel.close()
             raise
