@@ -29,6 +29,17 @@ PATCH_EYES: Final = np.array([(0.30, 0.35), (0.70, 0.35)])
 SKIN: Final = (slice(44, 116), slice(26, 102))
 """Rows and columns of the patch that are face on every upright head: below brows, above chin, within ears."""
 
+SECOND_DERIVATIVES: Final = tuple(
+    np.array(kernel, dtype=np.float32)
+    for kernel in (
+        ((0, 0, 0), (1, -2, 1), (0, 0, 0)),
+        ((0, 1, 0), (0, -2, 0), (0, 1, 0)),
+        ((0.5, 0, 0), (0, -1, 0), (0, 0, 0.5)),
+        ((0, 0, 0.5), (0, -1, 0), (0.5, 0, 0)),
+    )
+)
+"""Along a row, a column and both diagonals, the latter halved for their longer step."""
+
 
 class QualityGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Limits of one kind of picture. Angles in degrees, distances in pixels, fractions 0..1."""
@@ -139,9 +150,12 @@ def face_patch(image: Image, landmarks: Landmarks) -> npt.NDArray[np.uint8]:
 
 
 def sharpness(patch: npt.NDArray[np.uint8]) -> float:
-    """log10 of the variance of the Laplacian over the variance of luminance: blur lowers it, low contrast does not."""
+    """log10 of the energy of second derivatives over the variance of luminance, in the direction where it is least.
+
+    Blur lowers it, low contrast does not. Motion blurs in one direction only, hence four are looked at.
+    """
     smooth = cv2.GaussianBlur(patch[SKIN].astype(np.float32), (0, 0), 0.8)  # sensor noise is not sharpness
-    detail = float(cv2.Laplacian(smooth, cv2.CV_32F).var())
+    detail = min(float(cv2.filter2D(smooth, cv2.CV_32F, kernel).var()) for kernel in SECOND_DERIVATIVES)
     return float(np.log10((detail + 1e-3) / (float(smooth.var()) + 1.0)))
 
 
