@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from device.vision.document.reader import DocumentReader
 from device.vision.face.detector import FaceDetector
 from device.vision.face.embedder import FaceEmbedder
+from device.vision.face.iris import EyeReader
 from device.vision.face.landmarks import FaceLandmarker
 from device.vision.face.view import FaceFinder
 from device.vision.inference.manifest import Manifest, Task
@@ -47,8 +48,10 @@ def load_instruments(manifest: Manifest, threads: int) -> Instruments:
     }
     attacks = manifest.of_task(Task.PRESENTATION_ATTACK)
     passive = PassiveDetector(manifest, threads) if attacks and manifest.find(attacks[0]) is not None else None
+    irises = manifest.of_task(Task.IRIS)
+    eyes = EyeReader(manifest, threads) if irises and manifest.find(irises[0]) is not None else None
     measurements: dict[str, bytes] = {}
-    for part in (detector, landmarker, reader, passive, *embedders.values()):
+    for part in (detector, landmarker, eyes, reader, passive, *embedders.values()):
         if part is not None:
             measurements |= part.measurements
-    return Instruments(reader, FaceFinder(detector, landmarker), embedders, passive, measurements)
+    return Instruments(reader, FaceFinder(detector, landmarker, eyes), embedders, passive, measurements)
