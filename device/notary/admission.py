@@ -21,6 +21,7 @@ from device.notary.verdict import Box
 from device.notary.vision_link import Meeting, VisionLink
 from device.protocol import ConsentMethod, OpenVerification, Refusal
 
+_GREETING_SECONDS: Final = 8.0  # a gateway waits ten for its answer
 _CLOCK_SKEW: Final = 300  # seconds that a relying party's clock may be ahead when it attests consent
 
 
@@ -70,7 +71,7 @@ def admit(office: Office, request: OpenVerification) -> Admission:
     except LedgerError as error:
         raise RefusedError(Refusal.LEDGER_UNAVAILABLE, str(error)) from error
     try:
-        meeting = office.vision.meet()
+        meeting = office.vision.meet(_GREETING_SECONDS)
     except PeerError as error:
         raise RefusedError(Refusal.VISION_UNAVAILABLE, str(error)) from error
     if trouble := _key_trouble(office, meeting):

@@ -2,11 +2,13 @@
 
 In: the vision socket. Out: a `Meeting` with one worker, which serves one verification or none; the facts (camera and
 models) of the last worker met, for health and for `GET /v1/device`. A worker that is met and left ends, and the next
-is standing by; so the box is probed seldom.
+needs a moment to load its models; so the box is probed seldom, and a worker met by a probe is kept for a verification
+that follows at once.
 """
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from device.protocol import FROM_VISION, MAX_VISION_BYTES, TO_VISION, VISION_MES
 
 GREETING_SECONDS: Final = 20.0
 """How long a worker may take to say that it is ready: on a small board it may still be loading its models."""
+_KEPT_SECONDS: Final = 7.0  # a worker waits ten seconds for its order
 _PROBE_AFTER: Final = 300.0
 _PROBE_AGAIN: Final = 1.0
 
@@ -52,12 +55,17 @@ class VisionLink:
         self._path = path
         self._allowed = allowed_users
         self._probing = threading.Lock()
+        self._keeping = threading.Lock()
+        self._kept: tuple[Meeting, float] | None = None
         self._checked_at = float("-inf")
         self.ready: VisionReady | None = None
         self.trouble = "vision has not been asked yet"
 
     def meet(self, timeout: float = GREETING_SECONDS) -> Meeting:
         """Connects to the worker that stands by. Raises `PeerError` if none answers, or not as the protocol says."""
+        kept = self._take_kept()
+        if kept is not None:
+            return kept
         try:
             meeting = self._meet(timeout)
         except PeerError as error:
@@ -88,6 +96,17 @@ class VisionLink:
         assert isinstance(ready, VisionReady)  # the protocol's order: nothing else can come first
         return Meeting(channel, ready)
 
+    def _take_kept(self) -> Meeting | None:
+        with self._keeping:
+            kept, self._kept = self._kept, None
+        if kept is None:
+            return None
+        meeting, since = kept
+        if time.monotonic() - since < _KEPT_SECONDS and not select.select([meeting.channel], [], [], 0)[0]:
+            return meeting
+        meeting.channel.close()
+        return None
+
     def note(self, trouble: str) -> None:
         """What is known now about vision; empty: it is well."""
         self.trouble = trouble
@@ -102,7 +121,9 @@ class VisionLink:
 
     def _probe(self) -> None:
         try:
-            self.meet().channel.close()
+            meeting = self.meet()
+            with self._keeping:
+                self._kept = (meeting, time.monotonic())
         except PeerError:
             pass  # noted
         finally:

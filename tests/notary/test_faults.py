@@ -153,8 +153,8 @@ def test_the_gateway_hangs_up_and_the_worker_is_let_go(box: Box) -> None:
         box.vision.ended.clear()
         worker.channel.receive(20)  # ends when the notary closes
 
-    box.start()
     box.vision.script = waits
+    box.start()
     gateway = box.gateway()
     gateway.open()
     time.sleep(0.2)

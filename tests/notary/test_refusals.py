@@ -33,9 +33,9 @@ def test_refused_for_a_way_of_consent_that_the_policy_does_not_take(box: Box) ->
 
 
 def test_refused_without_vision(box: Box) -> None:
-    box.start()
     box.vision.close()
     box.config.vision_socket.unlink()
+    box.start()
 
     refused = box.gateway().open()
 

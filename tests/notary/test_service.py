@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import time
+import threading
 
 import msgspec
 
@@ -166,16 +166,19 @@ def test_consent_at_the_kiosk(box: Box) -> None:
 
 
 def test_consent_comes_after_the_worker_gave_up_waiting(box: Box) -> None:
+    opened = threading.Event()
+
     def gives_up(worker: Worker) -> None:
         worker.channel.send(ready())
-        box.vision.script = good
+        opened.wait(10)
 
-    box.start()
-    wait_for_probe(box)
     box.vision.script = gives_up
+    box.start()
     gateway = box.gateway()
     gateway.open(attested=False)
-    time.sleep(0.3)
+    box.vision.script = good
+    opened.set()
+    assert box.vision.ended.wait(5)
     gateway.channel.send(Consent(True))
 
     assert gateway.rest().ended.outcome is Outcome.VERIFIED
@@ -187,8 +190,8 @@ def test_consent_refused_means_no_camera_and_no_verdict(box: Box) -> None:
     def watch(worker: Worker) -> None:
         started.append(worker.start())
 
-    box.start()
     box.vision.script = watch
+    box.start()
     gateway = box.gateway()
     gateway.open(attested=False)
     gateway.channel.send(Consent(False))
