@@ -48,7 +48,7 @@ def blurred(image):
 
 
 def motion_blurred(image):
-    return cv2.blur(image, (25, 1))
+    return cv2.blur(image, (43, 1))  # half the distance between the eyes
 
 
 def foggy(image):
