@@ -32,9 +32,11 @@ _MEMORY: Final = 600
 
 @dataclass(frozen=True)
 class DepthEvidence:
-    """What the fits say, residuals as RMS over frames in shares of the eyes' distance. `frames` counted."""
+    """What the fits say, residuals as RMS over `frames` frames in shares of the eyes' distance. `turned`: these are
+    frames in which the head pose left a straight look; else frames in which only the face's shape changed."""
 
     frames: int
+    turned: bool
     plane: float
     head: float
 
@@ -66,36 +68,46 @@ class Parallax:
             self._views.append(_View(points[STABLE], pose.yaw, pose.pitch, eye_distance(points)))
 
     def report(self) -> CheckReport:
-        """The check's answer from all that was seen until now."""
-        evidence = self.evidence()
-        if evidence is None:
-            return CheckReport(Check.LIVENESS_PARALLAX, Result.NOT_PERFORMED, Reason.MOTION_INSUFFICIENT, method=METHOD)
-        if evidence.ratio < self._p.ratio:
-            return CheckReport(Check.LIVENESS_PARALLAX, Result.FAIL, Reason.MOVES_AS_PLANE, method=METHOD)
-        return CheckReport(Check.LIVENESS_PARALLAX, Result.PASS, method=METHOD)
+        """The check's answer from all that was seen until now.
+
+        A face that turned is a head if the head explains its tracks much better than the plane, else a plane. A face
+        that changed its shape as a plane does, without turning, is a plane too. All else says too little.
+        """
+        check, evidence = Check.LIVENESS_PARALLAX, self.evidence()
+        if evidence is not None and evidence.turned and evidence.ratio >= self._p.ratio:
+            return CheckReport(check, Result.PASS, method=METHOD)
+        if evidence is not None and (evidence.turned or evidence.ratio < self._p.plane_ratio):
+            return CheckReport(check, Result.FAIL, Reason.MOVES_AS_PLANE, method=METHOD)
+        return CheckReport(check, Result.NOT_PERFORMED, Reason.MOTION_INSUFFICIENT, method=METHOD)
 
     def evidence(self) -> DepthEvidence | None:
         """The residuals behind the answer, or None if too little moved to say anything."""
         if not self._views:
             return None
         straight = [view for view in self._views if max(abs(view.yaw), abs(view.pitch)) <= self._p.reference_pose]
-        straight = straight[: self._p.reference_frames] or [
-            min(self._views, key=lambda view: abs(view.yaw) + abs(view.pitch))
-        ]
+        frontal = bool(straight)
+        straight = straight[: self._p.reference_frames] or [min(self._views, key=lambda v: abs(v.yaw) + abs(v.pitch))]
         reference = mean_shape(np.stack([view.points for view in straight]))
-        eyes = straight[0].eyes  # mean_shape has the first frame's scale
-        yaw = float(np.median([view.yaw for view in straight]))
-        pitch = float(np.median([view.pitch for view in straight]))
+        eyes = max(straight[0].eyes, 1e-9)  # mean_shape has the first frame's scale
         frames = np.stack([view.points[:, :2] for view in self._views])
-        change = shape_change(reference[:, :2], frames) / max(eyes, 1e-9)
-        turned = [max(abs(view.yaw - yaw), abs(view.pitch - pitch)) >= self._p.turn for view in self._views]
-        counted = np.flatnonzero(np.array(turned) | (change >= self._p.stretch))
+        change = shape_change(reference[:, :2], frames) / eyes
+        away = self._away(straight)
+        counted = np.flatnonzero(away >= self._p.turn)
+        turned = frontal and len(counted) >= self._p.frames
+        if not turned:
+            counted = np.flatnonzero(change >= self._p.stretch)
         if len(counted) < self._p.frames:
             return None
         counted = counted[np.argsort(-change[counted])][: self._p.keep]
-        plane = np.array([plane_residual(reference[:, :2], frames[index]) for index in counted]) / max(eyes, 1e-9)
-        head = head_residual(reference, frames[counted]) / max(eyes, 1e-9)
-        return DepthEvidence(len(counted), _rms(plane), _rms(head))
+        plane = np.array([plane_residual(reference[:, :2], frames[index]) for index in counted]) / eyes
+        head = head_residual(reference, frames[counted]) / eyes
+        return DepthEvidence(len(counted), turned, _rms(plane), _rms(head))
+
+    def _away(self, straight: list[_View]) -> Array:
+        """Degrees by which each view is turned or nodded away from the reference's views."""
+        yaw = float(np.median([view.yaw for view in straight]))
+        pitch = float(np.median([view.pitch for view in straight]))
+        return np.array([max(abs(view.yaw - yaw), abs(view.pitch - pitch)) for view in self._views])
 
 
 def _rms(values: Array) -> float:
