@@ -1,4 +1,4 @@
-"""Depth from motion on ideal shapes with noise, and (with ../shared) on real clips and on photographs turned by hand."""
+"""Depth from motion on ideal shapes with noise, and (with ../shared) on real clips and photographs turned by hand."""
 
 import math
 from pathlib import Path
@@ -128,7 +128,7 @@ def test_residuals_are_zero_for_what_they_explain():
     planes = np.stack([seen(flat(head_shape()), yaw, noise=0, perspective=1.0)[STABLE][:, :2] for yaw in (10, 30)])
     heads = np.stack([seen(head_shape(), yaw, noise=0)[STABLE][:, :2] for yaw in (10, 30)])
     assert max(plane_residual(shape[:, :2], plane) for plane in planes.astype(float)) < 1e-3 * EYES
-    assert head_residual(shape, heads.astype(float)).max() < 1e-3 * EYES
+    assert head_residual(shape, heads.astype(float)).max() < 2e-3 * EYES
     assert head_residual(shape, planes.astype(float))[1] > 0.01 * EYES
     assert plane_residual(shape[:, :2], heads[1].astype(float)) > 0.03 * EYES
 
