@@ -126,7 +126,7 @@ class HeadMesh:
         return points
 
     def _open_mouth(self, points: Floats, amount: float) -> None:
-        """The jaw drops and swings back a little. The lower lip follows as a whole, the corners half as far and inwards,
+        """The jaw drops and swings back a little. The lower lip follows as a whole, the corners less far and inwards,
         the upper lip stays, and what is around follows less towards the ears and not above the mouth."""
         faces = points[:468]
         corners = self._rest[list(_LIP_CORNERS), :2]
@@ -135,13 +135,13 @@ class HeadMesh:
         sideways = np.clip(np.abs(faces[:, 0] - self._centre[0]) / (0.52 * self._width), 0, 1)
         follows = _smooth(np.clip(0.5 + (faces[:, 1] - middle[1]) / (0.2 * self._height), 0, 1)) * (1 - sideways**2)
         lower, upper = list(_LOWER_LIP), list(_UPPER_LIP)
-        follows[lower] = 0.45 + 0.55 * (1 - beside[lower] ** 2)
-        follows[upper] = 0.45 * beside[upper] ** 4
+        follows[lower] = 0.75 + 0.25 * (1 - beside[lower] ** 2)
+        follows[upper] = 0.75 * beside[upper] ** 4
         drop = amount * _HEIGHT_OF_JAW_DROP * self._height
         faces[:, 1] += follows * drop
         faces[:, 2] += follows * drop * 0.25
         lips = lower + upper
-        faces[lips, 0] -= (faces[lips, 0] - middle[0]) * 0.2 * amount
+        faces[lips, 0] -= (faces[lips, 0] - middle[0]) * 0.1 * amount
         # The neck under the chin is pushed together, so that no edge opens between them.
         for number, share in enumerate((0.92, 0.62, 0.3)):
             ring = points[468 + number * len(FACE_OVAL) : 468 + (number + 1) * len(FACE_OVAL)]

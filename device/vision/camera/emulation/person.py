@@ -21,6 +21,9 @@ BLINK: Final = (0.09, 0.42, 0.13)
 NATURAL_BLINK: Final = (0.07, 0.06, 0.11)
 BLINK_AGAIN: Final = 1.6
 """Seconds after which somebody who is still asked to blink does so again."""
+TRY_AGAIN: Final = (2.6, 0.8)
+"""Seconds for which a movement is held before somebody who is still asked for it relaxes, and for how long, before
+they do it again, a little more."""
 ADJUST_AGAIN: Final = 0.9
 """Seconds after which somebody who is still told to move closer moves again."""
 GONE: Final = 1.1
@@ -89,6 +92,7 @@ class Person:
         self._stage, self._guidance = Stage.CONSENT, Guidance.WAIT
         self._stage_since: dict[Stage, float] = {}
         self._time: float | None = None
+        self._told = 0.0
         rates = {"yaw": 6.5, "pitch": 7.0, "mouth": 11.0, "scale": 5.0, "away": 2.6, "cover": 9.0}
         self._springs = {name: Spring(0.0, rate) for name, rate in rates.items()}
         self._hand = {name: Spring(0.0, 4.5) for name in ("height", "x", "y", "tilt_x", "tilt_y", "turn")}
@@ -120,7 +124,7 @@ class Person:
             _, stage, guidance = self._queue.pop(0)
             if stage is not self._stage:
                 self._correction = {"height": 1.0, "tilt": 1.0}
-            self._stage, self._guidance = stage, guidance
+            self._stage, self._guidance, self._told = stage, guidance, time
         self._adjust(time)
         self._aim(time)
         for spring in self._springs.values():
@@ -154,12 +158,14 @@ class Person:
 
     def _aim(self, time: float) -> None:
         wish, springs = self._wish(time), self._springs
+        tries, since = divmod(time - self._told, sum(TRY_AGAIN))
+        effort = 0.0 if since > TRY_AGAIN[0] else min(1.25, 1 + 0.12 * tries)
         turns = {Guidance.TURN_LEFT: 1.0, Guidance.TURN_RIGHT: -1.0}
         nods = {Guidance.LOOK_UP: 1.0, Guidance.LOOK_DOWN: -1.0}
-        springs["yaw"].target = turns.get(wish, 0.0) * self._who.yaw if wish else 0.0
-        springs["pitch"].target = nods.get(wish, 0.0) * self._who.pitch if wish else 0.0
-        springs["mouth"].target = 1.0 if wish is Guidance.OPEN_MOUTH else 0.0
-        springs["scale"].target = 0.38 if wish is Guidance.COME_CLOSER else 0.0
+        springs["yaw"].target = turns.get(wish, 0.0) * self._who.yaw * effort if wish else 0.0
+        springs["pitch"].target = nods.get(wish, 0.0) * self._who.pitch * effort if wish else 0.0
+        springs["mouth"].target = effort if wish is Guidance.OPEN_MOUTH else 0.0
+        springs["scale"].target = 0.38 * effort if wish is Guidance.COME_CLOSER else 0.0
         if wish is Guidance.BLINK and time - self._blinked > BLINK_AGAIN:
             self._blinked = time
         misbehaves = self._misbehaves(time)
