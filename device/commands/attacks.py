@@ -26,12 +26,14 @@ from device.vision.stills import load_still
 @click.option("--json", "as_lines", is_flag=True, help="One JSON object a line.")
 def attack_score(images: tuple[str, ...], model: str | None, as_lines: bool) -> None:
     """Passive presentation-attack score of stills, 0 bona fide to 1 attack. Exit 0 only if every image passes."""
-    manifest = load_manifest()
-    detector, landmarker = FaceDetector(manifest), FaceLandmarker(manifest)
-    passive = PassiveDetector(manifest, name=model)
     all_pass = True
+    looks: tuple[FaceDetector, FaceLandmarker, PassiveDetector] | None = None
     for name in images:
         image = load_still(name)
+        if looks is None:  # only now, so that a bad file is named even on a box without models
+            manifest = load_manifest()
+            looks = FaceDetector(manifest), FaceLandmarker(manifest), PassiveDetector(manifest, name=model)
+        detector, landmarker, passive = looks
         began = time.process_time()
         detections = detector.detect(image)
         landmarks = landmarker.find(image, detections[0]) if detections else None
