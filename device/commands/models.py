@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from device.commands.fetch import NetworkFetcher
-from device.config import load_config
 from device.vision.inference.install import ModelStatus, State, install, listing, verify
-from device.vision.inference.manifest import load_manifest
+from device.vision.inference.manifest import install_folder, load_manifest
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
@@ -51,13 +50,15 @@ def verify_(names: tuple[str, ...], as_json: bool) -> None:
 @models.command("install")
 @click.argument("names", nargs=-1)
 @click.option(
-    "--into", type=click.Path(path_type=Path, file_okay=False), help="Folder; else the state folder's models/."
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder; else $VOUCHBOX_MODELS, a checkout's models/installed, or models/ in the state folder.",
 )
 @_JSON
 def install_(names: tuple[str, ...], into: Path | None, as_json: bool) -> None:
     """Fetches the models NAMED, else all that do not come with the package, and checks their SHA-256."""
     console = Console(stderr=True)
-    destination = into or load_config().state / "models"
+    destination = into or install_folder()
     done = install(
         load_manifest(), names, destination, NetworkFetcher(), lambda line: console.print(line, highlight=False)
     )

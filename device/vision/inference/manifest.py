@@ -242,6 +242,18 @@ def search_folders(state: Path | None = None) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(folder.absolute() for folder in folders))
 
 
+def install_folder(state: Path | None = None) -> Path:
+    """Where models are installed: the first folder of `$VOUCHBOX_MODELS`; in a checkout its `models/installed`, which
+    needs no rights; else `<state>/models`."""
+    named = os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep)[0]
+    if named:
+        return Path(named)
+    package = package_folder()
+    if state is None and (package.parent / "setup.py").is_file():
+        return package / "installed"
+    return (state or load_config().state) / "models"
+
+
 def load_manifest(state: Path | None = None, folders: tuple[Path, ...] | None = None) -> Manifest:
     """The package's manifest with every bundle merged in.
 

@@ -1,7 +1,16 @@
+from pathlib import Path
+
 import pytest
 
+from device.config import BoxConfig, Config
 from device.errors import ConfigurationError, ModelError
-from device.vision.inference.manifest import Task, load_manifest, package_folder, search_folders
+from device.vision.inference.manifest import (
+    Task,
+    install_folder,
+    load_manifest,
+    package_folder,
+    search_folders,
+)
 from tests.vision.inference.bundles import describe, make_bundle
 
 
@@ -138,3 +147,16 @@ def test_file_beside_its_own_manifest_wins(tmp_path):
     (tmp_path / "tiny_float.tflite").write_bytes(b"something else of the same name")
     manifest = load(tmp_path)
     assert manifest.path(manifest.entry("tiny")) == tmp_path / "bundle" / "tiny_float.tflite"
+
+
+def test_where_models_are_installed(tmp_path, monkeypatch):
+    monkeypatch.delenv("VOUCHBOX_MODELS", raising=False)
+    assert install_folder(tmp_path) == tmp_path / "models", "a box with a state folder"
+    monkeypatch.setattr("device.vision.inference.manifest.package_folder", lambda: tmp_path / "site" / "models")
+    monkeypatch.setattr("device.vision.inference.manifest.load_config", lambda: Config(box=BoxConfig(state="/var/x")))
+    assert install_folder() == Path("/var/x/models"), "an installed package"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "setup.py").touch()
+    assert install_folder() == tmp_path / "site" / "models" / "installed", "a checkout"
+    monkeypatch.setenv("VOUCHBOX_MODELS", "/media/a:/media/b")
+    assert install_folder() == Path("/media/a")
