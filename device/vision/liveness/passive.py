@@ -61,7 +61,8 @@ class PassiveDetector:
         odds = np.exp(logits - logits.max())
         return float(1.0 - odds[0] / odds.sum())
 
-    def fuse(self, scores: Sequence[float]) -> float:
+    @staticmethod
+    def fuse(scores: Sequence[float]) -> float:
         """One score for several frames of one presentation: the mean of their log-odds.
 
         One unlucky frame (a blink of light, a blur) neither saves an attack nor sinks a person.
