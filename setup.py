@@ -28,6 +28,7 @@ setup(
             "vision/liveness/parameters.toml",
             "gateway/static/*",
             "gateway/templates/*",
+            "gateway/languages/*.toml",
         ],
         "models": ["manifest.toml", "document.toml", "*.tflite", "cards/*.md"],
     },

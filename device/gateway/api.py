@@ -21,9 +21,14 @@ from device.gateway.describe import device_description, health_report, key_set
 from device.gateway.problems import Kind, Problem
 from device.gateway.table import Opening
 from device.gateway.verifications import Snapshot, Verification
-from device.protocol import OpenVerification
+from device.protocol import OpenVerification, Reason
 
 VERDICT_TYPE: Final = "application/vouchbox-verdict+jwt"
+_FAULTS: Final[dict[Reason | None, tuple[Kind, str]]] = {
+    Reason.KEY_UNAVAILABLE: (Kind.KEY_UNAVAILABLE, "notary"),
+    Reason.LEDGER_UNAVAILABLE: (Kind.LEDGER_UNAVAILABLE, "notary"),
+    Reason.VISION_LOST: (Kind.VISION_UNAVAILABLE, "vision"),
+}
 CLOCK_SKEW: Final = 60  # seconds that a relying party's clock may be ahead of the box's
 
 
@@ -189,6 +194,9 @@ def _end_of(snapshot: Snapshot) -> Problem:
                 "The notary process was lost during this verification; open a new one.",
                 part="notary",
             )
+        case _ if snapshot.reason in _FAULTS:
+            kind, part = _FAULTS[snapshot.reason]
+            return Problem(kind, "It ended because a part of the box failed; open a new one.", part=part, reason=reason)
         case _:
             return Problem(
                 Kind.ENDED_WITHOUT_VERDICT,

@@ -91,7 +91,7 @@ def from_this_machine() -> bool:
 
 def create_app(gateway: Gateway) -> Flask:
     """The application, with every call."""
-    from device.gateway import api
+    from device.gateway import api, kiosk
 
     app = Flask("device.gateway", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -99,6 +99,7 @@ def create_app(gateway: Gateway) -> Flask:
     app.url_map.redirect_defaults = False
     app.url_map.merge_slashes = False
     app.register_blueprint(api.blueprint(gateway))
+    app.register_blueprint(kiosk.blueprint(gateway))
 
     @app.before_request
     def limit_address() -> None:

@@ -36,6 +36,11 @@ class Streams:
         """How many there are."""
         return self._open
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the gateway is about to end."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """Ends them all within `LOOK_SECONDS`."""
         self._stopping.set()
@@ -51,7 +56,7 @@ class Streams:
                 raise Problem(Kind.TOO_MANY_STREAMS, "Close one, or ask for the state instead.", retry_after=5)
             self._open += 1
             verification.streams += 1
-        return _Events(self._run(verification, render), lambda: self._leave(verification))
+        return Events(self._run(verification, render), lambda: self._leave(verification))
 
     def _leave(self, verification: Verification) -> None:
         with self._lock:
@@ -74,14 +79,14 @@ class Streams:
                 yield b": still here\n\n"
 
 
-class _Events(Iterator[bytes]):
+class Events(Iterator[bytes]):
     """An iterator whose `close` is called by the server exactly when the stream is over, even if it never began."""
 
     def __init__(self, events: Generator[bytes, None, None], leave: Callable[[], None]) -> None:
         self._events = events
         self._leave: Callable[[], None] | None = leave
 
-    def __iter__(self) -> _Events:
+    def __iter__(self) -> Events:
         return self
 
     def __next__(self) -> bytes:

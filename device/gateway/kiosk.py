@@ -1,0 +1,202 @@
+"""The kiosk page: what the person in front of the box sees and answers.
+
+In: requests from the browser on the box itself. Out: the page in the person's language, a stream of `KioskView`s, and
+the person's yes, no or stop, handed to the notary. Guarded three ways: the caller is this machine, the page was
+addressed by a name of this machine (so that no web site can rebind its own name to the box), and an answer comes from
+the same origin with the token of this very verification.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from flask import Blueprint, Response, render_template, request, send_from_directory
+from msgspec import Meta
+
+from device.gateway.app import Gateway, from_this_machine
+from device.gateway.events import MEDIA_TYPE, Events
+from device.gateway.kiosk_view import IDLE, KioskView, kiosk_view
+from device.gateway.languages import DEFAULT, Language, languages
+from device.gateway.problems import Kind, Problem
+from device.gateway.verifications import Verification
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+PAGES: Final = 4  # kiosk pages open at the same moment: the box's own, and a technician's
+NEWS_SECONDS: Final = 0.1  # how soon a page learns of a new verification
+HEARTBEAT_SECONDS: Final = 5.0
+STATIC: Final = Path(__file__).parent / "static"
+SUFFIXES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the page sends: which verification, its token, and for consent yes or no."""
+
+    id: Annotated[str, Meta(max_length=80)]
+    token: Annotated[str, Meta(max_length=64)]
+    given: bool = False
+
+
+class Kiosk:
+    """What the page's calls share."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._secret = secrets.token_bytes(32)
+        self._lock = threading.Lock()
+        self._pages = 0
+
+    def view(self) -> tuple[Verification | None, int, KioskView]:
+        """The newest verification, its snapshot's version, and what the page shows of it."""
+        verification = self._gateway.verifications.newest()
+        if verification is None:
+            return None, 0, IDLE
+        snapshot = verification.snapshot
+        return verification, snapshot.version, kiosk_view(verification, snapshot, self._token(verification.id))
+
+    def answered(self) -> tuple[Verification, Answer]:
+        """The verification that the present request answers. Raises `Problem`."""
+        guard_answer()
+        try:
+            answer = msgspec.json.decode(request.get_data(cache=False), type=Answer)
+        except msgspec.ValidationError as error:
+            raise Problem(Kind.INVALID_BODY, str(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Problem(Kind.MALFORMED_JSON, str(error)) from error
+        verification = self._gateway.verifications.newest()
+        right = hmac.compare_digest(answer.token.encode(), self._token(answer.id).encode())
+        if verification is None or verification.id != answer.id or not right:
+            raise Problem(Kind.NOT_AT_THE_BOX, "This answer is not to what the page shows now.")
+        return verification, answer
+
+    def stream(self) -> Events:
+        """The views, as they change. Raises `Problem` `too-many-streams`."""
+        with self._lock:
+            if self._pages >= PAGES:
+                raise Problem(Kind.TOO_MANY_STREAMS, "Close another kiosk page first.", retry_after=5)
+            self._pages += 1
+        return Events(self._run(), self._leave)
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._pages -= 1
+
+    def _run(self) -> Generator[bytes, None, None]:
+        shown: KioskView | None = None
+        spoke = time.monotonic()
+        while not self._gateway.streams.stopping:
+            verification, version, view = self.view()
+            if view != shown:
+                shown, spoke = view, time.monotonic()
+                yield b"data: " + msgspec.json.encode(view) + b"\n\n"
+            elif time.monotonic() - spoke >= HEARTBEAT_SECONDS:
+                spoke = time.monotonic()
+                yield b"event: alive\ndata: {}\n\n"
+            if verification is not None and verification.snapshot.open:
+                verification.wait(version, NEWS_SECONDS)
+            else:
+                time.sleep(NEWS_SECONDS)
+
+    def _token(self, id: str) -> str:
+        return hmac.new(self._secret, id.encode(), hashlib.sha256).hexdigest()
+
+
+def guard_reader() -> None:
+    """The caller is a browser on this machine, looking at an address of this machine. Raises `Problem`."""
+    host = request.host.rpartition(":")[0] if request.host.rpartition("]")[2].count(":") else request.host
+    if not from_this_machine() or host not in ("localhost", "127.0.0.1", "[::1]"):
+        raise Problem(Kind.NOT_AT_THE_BOX, "The kiosk page is for the screen of the box.")
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        raise Problem(Kind.NOT_AT_THE_BOX, "Another site may not use the kiosk page.")
+
+
+def guard_answer() -> None:
+    """And the answer was sent by the page itself. Raises `Problem`."""
+    guard_reader()
+    if request.headers.get("Origin") != request.host_url.rstrip("/"):
+        raise Problem(Kind.NOT_AT_THE_BOX, "An answer has to come from the kiosk page.")
+    if request.mimetype != "application/json":
+        raise Problem(Kind.UNSUPPORTED_MEDIA_TYPE, "Send `Content-Type: application/json`.")
+
+
+def chosen_language(wanted: str | None) -> str:
+    """The language of the page: as asked for, else the first of the browser's that there is, else English."""
+    known = languages()
+    if wanted in known:
+        return str(wanted)
+    if "zh" in (request.accept_languages.best or "").lower():
+        traditional = ("tw", "hk", "mo", "hant")
+        return "zh-Hant" if any(t in (request.accept_languages.best or "").lower() for t in traditional) else "zh-Hans"
+    for offered, _ in request.accept_languages:
+        if offered.partition("-")[0].lower() in known:
+            return offered.partition("-")[0].lower()
+    return DEFAULT
+
+
+def page_texts(language: Language) -> str:
+    """What the script needs of a language, as JSON that is safe inside a script element."""
+    texts = {
+        "text": language.text,
+        "stage": language.stage,
+        "guidance": language.guidance,
+        "explanation": language.explanation,
+        "attribute": language.attribute,
+        "voice": language.voice,
+    }
+    return msgspec.json.encode(texts).decode().replace("<", "\\u003c")
+
+
+def blueprint(gateway: Gateway) -> Blueprint:
+    """The page and its calls."""
+    calls = Blueprint("kiosk", __name__, template_folder="templates")
+    kiosk = Kiosk(gateway)
+    languages()  # an incomplete one is an error at start
+
+    @calls.get("/")
+    def page() -> Response:
+        guard_reader()
+        code = chosen_language(request.args.get("lang"))
+        language = languages()[code]
+        html = render_template(
+            "kiosk.html", code=code, language=language, languages=languages(), texts=page_texts(language)
+        )
+        return Response(html, mimetype="text/html", headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+    @calls.get("/kiosk/<name>")
+    def file(name: str) -> Response:
+        guard_reader()
+        kind = SUFFIXES.get(Path(name).suffix)
+        if kind is None:
+            raise Problem(Kind.NOT_FOUND, "The page has no such part.")
+        return send_from_directory(STATIC, name, mimetype=kind, etag=False, max_age=None)
+
+    @calls.get("/kiosk/events")
+    def events() -> Response:
+        guard_reader()
+        if request.method == "HEAD":
+            return Response(mimetype=MEDIA_TYPE)
+        return Response(kiosk.stream(), mimetype=MEDIA_TYPE)
+
+    @calls.post("/kiosk/consent")
+    def consent() -> Response:
+        verification, answer = kiosk.answered()
+        verification.consent(answer.given)
+        return Response(status=204)
+
+    @calls.post("/kiosk/stop")
+    def stop() -> Response:
+        verification, _ = kiosk.answered()
+        verification.cancel()
+        return Response(status=204)
+
+    return calls

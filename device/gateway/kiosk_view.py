@@ -1,0 +1,134 @@
+"""What the kiosk page is told, and nothing else: one small struct for each moment.
+
+In: the newest verification and its snapshot. Out: a `KioskView`. It has codes and not texts (the page has those in the
+person's language), a face box in sixteenths and a head pose in steps of five degrees, and never a pixel.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from typing import Final
+
+import msgspec
+
+from device.gateway.languages import explanation_of
+from device.gateway.verifications import Snapshot, Verification
+from device.gateway.wire import State
+from device.protocol import Attribute, Check, Guidance, Outcome, Stage
+
+RESULT_SECONDS: Final = 45.0  # a result stays on the screen for so long; then the next person sees nothing of it
+
+
+class View(enum.StrEnum):
+    """What the page shows."""
+
+    IDLE = "idle"
+    CONSENT = "consent"
+    WORK = "work"
+    RESULT = "result"
+
+
+class Happening(enum.StrEnum):
+    """What a person will be asked to do, in plain steps."""
+
+    DOCUMENT = "document"
+    HOLDING = "holding"
+    FACE = "face"
+    PRESENCE = "presence"
+
+
+_HAPPENS: Final = {
+    Happening.DOCUMENT: (
+        Check.DOCUMENT_READ,
+        Check.DOCUMENT_CONSISTENCY,
+        Check.DOCUMENT_PRESENTATION,
+        Check.DOCUMENT_SEAL,
+    ),
+    Happening.HOLDING: (Check.HOLDING,),
+    Happening.FACE: (Check.FACE_MATCH,),
+    Happening.PRESENCE: (Check.LIVENESS_PASSIVE, Check.LIVENESS_CHALLENGE, Check.LIVENESS_PARALLAX),
+}
+
+
+class KioskView(msgspec.Struct, frozen=True, kw_only=True):
+    """`face` is left, top, right, bottom in sixteenths of the frame; `pose` is yaw, pitch, roll in steps of five
+    degrees, yaw positive to the person's left. `token` proves that an answer comes from this page. `explanation` is the
+    key of a text."""
+
+    view: View
+    id: str = ""
+    token: str = ""
+    party: str = ""
+    happens: tuple[Happening, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
+    stage: Stage | None = None
+    stages: tuple[Stage, ...] = ()
+    guidance: Guidance | None = None
+    step: int = 0
+    steps: int = 0
+    seconds_left: int = 0
+    face: tuple[int, int, int, int] | None = None
+    pose: tuple[int, int, int] | None = None
+    result: str = ""
+    explanation: str = ""
+
+
+IDLE: Final = KioskView(view=View.IDLE)
+
+
+def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, token: str) -> KioskView:
+    """The view of a moment. `token` is put only where the page has to answer something."""
+    if verification is None or snapshot is None or _is_old(verification):
+        return IDLE
+    common = _common(verification)
+    if snapshot.state is State.WAITING_FOR_CONSENT:
+        return msgspec.structs.replace(common, view=View.CONSENT, token=token, seconds_left=snapshot.seconds_left)
+    if not snapshot.open:
+        return msgspec.structs.replace(
+            common, view=View.RESULT, result=_result(snapshot), explanation=_explanation(snapshot)
+        )
+    face, pose = snapshot.face, snapshot.pose
+    return msgspec.structs.replace(
+        common,
+        view=View.WORK,
+        token=token,
+        stage=snapshot.stage,
+        guidance=snapshot.guidance,
+        step=snapshot.step,
+        steps=snapshot.steps,
+        seconds_left=snapshot.seconds_left,
+        face=(face.left, face.top, face.right, face.bottom) if face else None,
+        pose=(pose.yaw, pose.pitch, pose.roll) if pose else None,
+    )
+
+
+def _is_old(verification: Verification) -> bool:
+    return verification.ended_at is not None and time.monotonic() - verification.ended_at > RESULT_SECONDS
+
+
+def _common(verification: Verification) -> KioskView:
+    checks = verification.opened.checks
+    stages = [Stage.DOCUMENT, *([Stage.HOLDING] if Check.HOLDING in checks else []), Stage.SELFIE, Stage.DECIDING]
+    return KioskView(
+        view=View.IDLE,
+        id=verification.id,
+        party=verification.party_name,
+        happens=tuple(step for step, those in _HAPPENS.items() if set(those) & set(checks)),
+        attributes=verification.opened.attributes,
+        stages=tuple(stages),
+    )
+
+
+def _result(snapshot: Snapshot) -> str:
+    if snapshot.state is State.FINISHED and snapshot.token is not None and snapshot.outcome is not None:
+        return snapshot.outcome.value
+    if snapshot.state is State.FAILED:
+        return Outcome.INCONCLUSIVE.value
+    return "stopped"
+
+
+def _explanation(snapshot: Snapshot) -> str:
+    if snapshot.reason is not None:
+        return explanation_of(snapshot.reason)
+    return "box" if snapshot.state is State.FAILED else ""

@@ -1,0 +1,198 @@
+// The kiosk page's script. It listens to the box (server-sent events), shows one view at a time, fills in what
+// changes, moves the drawn face as the person moves, and sends the person's yes, no or stop. It never sees a picture:
+// codes, a face box in sixteenths of the frame and a head pose in steps of five degrees are all that it is told.
+"use strict";
+
+const texts = JSON.parse(document.getElementById("texts").textContent);
+const at = (id) => document.getElementById(id);
+const root = document.documentElement;
+let shown = { view: "idle" };   // the newest view that the box sent
+let visible = "idle";           // what is on the screen: shown.view, or "lost"
+let ends = 0;                   // when the present stage ends by itself, in performance.now() milliseconds
+let span = 1;                   // how long it was when it began, in seconds
+let heard = performance.now();  // when the box last said anything
+
+// --- Texts ----------------------------------------------------------------------------------------------------------
+
+function say(key, more = {}) {
+  return texts.text[key].replace(/\{(\w+)\}/g, (_, name) => more[name] ?? shown[name] ?? "");
+}
+
+function fillList(list, entries) {
+  list.replaceChildren(...entries.map((entry) => {
+    const item = document.createElement("li");
+    item.textContent = entry;
+    return item;
+  }));
+}
+
+function change(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+// --- Views ----------------------------------------------------------------------------------------------------------
+
+function show(name) {
+  if (name === visible) return;
+  visible = name;
+  document.body.dataset.view = name;
+  for (const section of document.querySelectorAll("main > .view")) section.hidden = section.dataset.view !== name;
+  document.querySelector(`main > [data-view="${name}"] h1`).focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+}
+
+function showConsent() {
+  for (const element of document.querySelectorAll("[data-fill]")) change(element, say(element.dataset.fill));
+  fillList(at("happens"), shown.happens.map((step) => say(`happens_${step}`)));
+  fillList(at("told"), [say("told_result"), ...shown.attributes.map((name) => texts.attribute[name])]);
+  for (const button of [at("yes"), at("no")]) button.disabled = false;
+}
+
+function showWork(before) {
+  showStages();
+  change(at("guidance"), texts.guidance[shown.guidance]);
+  at("movement").hidden = shown.steps === 0;
+  change(at("movement"), shown.steps ? say("movement") : "");
+  at("stop").disabled = false;
+  document.body.dataset.stage = shown.stage;
+  document.body.dataset.guidance = shown.guidance;
+  if (before.guidance !== shown.guidance) speak(texts.guidance[shown.guidance]);
+  drawMirror();
+}
+
+function showStages() {
+  const stage = shown.stage === "document_back" ? "document" : shown.stage;
+  const now = shown.stages.indexOf(stage);
+  const list = at("stages");
+  if (list.childElementCount !== shown.stages.length) fillList(list, shown.stages.map((name) => texts.stage[name]));
+  [...list.children].forEach((item, index) => {
+    item.className = index < now ? "past" : index === now ? "now" : "";
+    if (index === now) item.setAttribute("aria-current", "step"); else item.removeAttribute("aria-current");
+  });
+}
+
+function showResult() {
+  document.body.dataset.result = shown.result;
+  const good = shown.result === "verified";
+  change(at("result"), say(shown.result));
+  change(at("why"), good ? say("verified_text") : texts.explanation[shown.explanation] ?? "");
+  change(at("again"), good ? "" : say("again"));
+  const told = shown.result === "stopped" ? [] : [say("who_party")];
+  const listed = good ? shown.attributes.map((name) => texts.attribute[name]) : [];
+  fillList(at("who"), [...told, ...listed, ...(told.length ? [say("who_box")] : []), say("who_nobody")]);
+  [...at("who").children].forEach((item, index) => {
+    if (index >= told.length && index < told.length + listed.length) item.className = "of";
+  });
+  at("who").lastElementChild.className = "none";
+  speak(`${say(shown.result)}. ${at("why").textContent}`);
+}
+
+function take(view) {
+  const before = shown;
+  shown = view;
+  if (view.seconds_left) {
+    const fresh = before.view !== view.view || before.stage !== view.stage || view.seconds_left > span;
+    if (fresh) span = view.seconds_left;
+    ends = performance.now() + view.seconds_left * 1000;
+  }
+  show(view.view);
+  if (view.view === "consent") {
+    showConsent();
+    if (before.view !== "consent") speak(`${say("consent_title")}. ${say("consent_lead")}`);
+  }
+  if (view.view === "work") showWork(before);
+  if (view.view === "result" && before.view !== "result") showResult();
+  tick();
+}
+
+// --- The abstract mirror --------------------------------------------------------------------------------------------
+// A mirror shows a person's left on the left, a camera on the right: so x is turned round, and a positive yaw (to the
+// person's left) moves the drawn features to the left.
+
+const WAY = { turn_left: 180, turn_right: 0, look_up: -90, look_down: 90 };
+
+function drawMirror() {
+  const inView = shown.face !== null;
+  at("person").classList.toggle("away", !inView);
+  if (inView) {
+    const [left, top, right, bottom] = shown.face;
+    const x = 320 - (left + right) * 10, y = (top + bottom) * 7.5;
+    const size = Math.min(1.7, Math.max(0.45, (bottom - top) * 15 / 116));
+    const [yaw, pitch, roll] = (shown.pose ?? [0, 0, 0]).map((steps) => steps * 5);
+    const aside = -Math.sin(yaw * Math.PI / 180) * 34, up = -Math.sin(pitch * Math.PI / 180) * 30;
+    const narrow = Math.cos(yaw * Math.PI / 180);
+    at("person").style.transform = `translate(${x}px, ${y}px) rotate(${-roll}deg) scale(${size})`;
+    at("features").style.transform = `translate(${aside}px, ${up}px) scale(${Math.max(0.4, narrow)}, 1)`;
+  }
+  at("eyes").classList.toggle("closed", shown.guidance === "blink");
+  at("mouth").setAttribute("d", shown.guidance === "open_mouth" ? "M-11 26q11 -8 22 0q-11 22 -22 0" : "M-14 27q14 9 28 0");
+  const way = WAY[shown.guidance];
+  at("arrow").classList.toggle("off", way === undefined);
+  if (way !== undefined) {
+    const turn = way * Math.PI / 180;
+    at("arrow").style.transform =
+      `translate(${160 + Math.cos(turn) * 118}px, ${120 + Math.sin(turn) * 92}px) rotate(${way}deg)`;
+  }
+}
+
+// --- Time -----------------------------------------------------------------------------------------------------------
+
+function tick() {
+  const left = Math.max(0, Math.ceil((ends - performance.now()) / 1000));
+  const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+  for (const element of document.querySelectorAll("[data-clock]")) change(element, clock);
+  at("left").style.strokeDasharray = `${Math.min(100, 100 * left / span)} 100`;
+  const soon = (shown.view === "work" || shown.view === "consent") && left > 0 && left <= 8 && shown.stage !== "deciding";
+  document.body.classList.toggle("hurry", soon);
+  if (soon && at("soon").textContent === "") speak(say("little_time"));
+  change(at("soon"), soon && shown.view === "work" ? say("little_time") : "");
+  if (performance.now() - heard > 12000) show("lost");
+}
+
+// --- Speech, size, contrast ------------------------------------------------------------------------------------------
+
+function speak(text) {
+  if (at("speak").getAttribute("aria-pressed") !== "true" || !("speechSynthesis" in window)) return;
+  window.speechSynthesis.cancel();
+  const words = new SpeechSynthesisUtterance(text);
+  words.lang = texts.voice;
+  window.speechSynthesis.speak(words);
+}
+
+function remember(id, apply) {
+  const button = at(id);
+  const set = (on) => {
+    button.setAttribute("aria-pressed", String(on));
+    apply(on);
+    sessionStorage.setItem(id, on ? "1" : "");
+  };
+  button.addEventListener("click", () => set(button.getAttribute("aria-pressed") !== "true"));
+  set(sessionStorage.getItem(id) === "1");
+}
+
+remember("larger", (on) => root.classList.toggle("larger", on));
+remember("contrast", (on) => root.classList.toggle("contrast", on));
+remember("speak", (on) => { if (!on && "speechSynthesis" in window) window.speechSynthesis.cancel(); });
+
+// --- Answers ---------------------------------------------------------------------------------------------------------
+
+function answer(path, more, buttons) {
+  for (const button of buttons) button.disabled = true;
+  fetch(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ id: shown.id, token: shown.token, ...more }),
+  }).catch(() => { for (const button of buttons) button.disabled = false; });
+}
+
+at("yes").addEventListener("click", () => answer("/kiosk/consent", { given: true }, [at("yes"), at("no")]));
+at("no").addEventListener("click", () => answer("/kiosk/consent", { given: false }, [at("yes"), at("no")]));
+at("stop").addEventListener("click", () => answer("/kiosk/stop", {}, [at("stop")]));
+
+// --- The box's voice -------------------------------------------------------------------------------------------------
+
+const events = new EventSource("/kiosk/events");
+events.addEventListener("message", (event) => { heard = performance.now(); take(JSON.parse(event.data)); });
+events.addEventListener("alive", () => { heard = performance.now(); if (visible === "lost") show(shown.view); });
+events.addEventListener("error", () => { if (performance.now() - heard > 3000) show("lost"); });
+setInterval(tick, 250);
