@@ -17,7 +17,7 @@ from device.config import read_toml
 from device.errors import ConfigurationError
 from device.protocol import Attribute, Guidance, Reason, Stage
 
-ORDER: Final = ("en",)
+ORDER: Final = ("en", "zh-Hans", "zh-Hant", "es", "fr", "de", "pt", "ar", "hi", "uk")
 DEFAULT: Final = "en"
 SHOWN_STAGES: Final = (Stage.DOCUMENT, Stage.DOCUMENT_BACK, Stage.HOLDING, Stage.SELFIE, Stage.DECIDING)
 
@@ -145,7 +145,7 @@ def explanation_of(reason: Reason) -> str:
 
 
 def load_language(code: str) -> Language:
-    """Raises `ConfigurationError`: a text is missing, is one too many, or has another placeholder than in English."""
+    """Raises `ConfigurationError`: a text is missing, too long, or one too many."""
     language = read_toml(Path(__file__).parent / f"{code}.toml", Language)
     for what, given, wanted in (
         ("stage", set(language.stage), set(SHOWN_STAGES)),
