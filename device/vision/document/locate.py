@@ -27,6 +27,8 @@ MAX_TILT: Final = np.deg2rad(25)
 MIN_ASPECT: Final = 7.0  # of a line's length to its height; thirty characters in one line have about 31
 MAX_BANDS: Final = 8
 MAX_PIECES: Final = 150  # of print on one level; more is texture
+MAX_SEEDS: Final = 40  # the longest pieces; a line has at least one that is not short
+MAX_LINES: Final = 12  # of one level and orientation, the longest
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,9 @@ def _lines(view: Grey) -> list[TextBox]:
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 9), np.uint8))
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     pieces = [piece for contour in contours if len(contour) >= 4 and (piece := _piece(contour)) is not None]
-    lines: list[TextBox] = []
-    for box in _joined(pieces):
-        if box.length >= MIN_ASPECT * box.height and box.length > 60:
-            lines.extend(_rows(energy, box))
-    return lines
+    long = [box for box in _joined(pieces) if box.length >= MIN_ASPECT * box.height and box.length > 60]
+    long = sorted(long, key=lambda box: -box.length)[:MAX_LINES]
+    return [line for box in long for line in _rows(energy, box)]
 
 
 def _piece(contour: cv2.typing.MatLike) -> TextBox | None:
@@ -110,7 +110,7 @@ def _joined(pieces: list[TextBox]) -> list[TextBox]:
     table = np.array([(*box.centre, box.angle, box.length, box.height) for box in pieces]).reshape(-1, 5)
     free = np.ones(len(pieces), bool)
     joined = []
-    for index, box in enumerate(pieces):
+    for index, box in enumerate(pieces[:MAX_SEEDS]):
         if not free[index]:
             continue
         free[index] = False
@@ -206,7 +206,8 @@ def _group(boxes: list[TextBox]) -> list[Band]:
         lines = sorted(
             (boxes[member] for member in members), key=lambda other: float(np.array(other.centre) @ box.down)
         )
-        bands.append(Band(tuple(lines), sum(_promise(line) for line in lines)))
+        worth = sorted((_promise(line) * _likeness(line, lines) for line in lines), reverse=True)
+        bands.append(Band(tuple(lines), sum(worth[:3])))
     return bands
 
 
@@ -216,6 +217,17 @@ def _neighbours(box: TextBox, other: TextBox) -> bool:
     similar = 0.55 < other.height / box.height < 1.8 and 0.5 < other.length / box.length < 2.0
     aligned = abs(other.angle - box.angle) < np.deg2rad(4)
     return bool(similar and aligned and down < 5.0 * box.height and along < 0.3 * box.length)
+
+
+def _likeness(box: TextBox, lines: list[TextBox]) -> float:
+    """How much another line of the band begins and ends where this one does, as the lines of a zone do."""
+    best = 0.5
+    for other in lines:
+        if other is not box:
+            shift = abs(float((np.array(other.centre) - np.array(box.centre)) @ box.along))
+            ends = (shift + abs(other.length - box.length) / 2) / box.length
+            best = max(best, float(np.exp(-((ends / 0.15) ** 2))))
+    return best
 
 
 def _promise(box: TextBox) -> float:

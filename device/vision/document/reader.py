@@ -113,9 +113,16 @@ class DocumentReader:
                 rank = (reading is not None, sum(line.reading.score for line in lines))
                 if rank > best[0]:
                     best = rank, lines, reading
-            if (time.process_time() - began) * 1000 > self._limits["budget_ms"]:
+            if self._complete(best[1]) or (time.process_time() - began) * 1000 > self._limits["budget_ms"]:
                 break
         return best[1], best[2]
+
+    def _complete(self, lines: list[ZoneLine]) -> bool:
+        """Whether these are all lines of a zone, seen throughout: then no other band can be it."""
+        presence = min((float(line.reading.presence.mean()) for line in lines), default=0.0)
+        lengths = {len(line.reading) for line in lines}
+        whole = len(lengths) == 1 and LINES_OF.get(min(lengths)) == len(lines)
+        return whole and presence >= self._limits["complete"]
 
     def _day(self) -> datetime.date:
         return self._today or datetime.datetime.now(tz=datetime.UTC).date()

@@ -80,6 +80,8 @@ class ZoneReader:
             if len(found) < MAX_LINES and other != box and not _known(other, found):
                 self._add(pyramid, found, other)
         self._beside(pyramid, found)
+        clearest = max(float(each.reading.presence.mean()) for each in found)
+        found = [each for each in found if each.reading.presence.mean() > self._limits["beside"] * clearest]
         down = found[0].box.down
         return align(sorted(found, key=lambda each: float(np.array(each.box.centre) @ down)))
 
