@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from device.evaluation.calibration import held_back
 from models.training.face_augment import clean, moved, worn
 from models.training.face_teacher import DIMENSIONS, SHARED, SIZE, TEMPLATE
 
 CANVAS = 144
-HELD_BACK_OF = 6
 Images = npt.NDArray[np.uint8]
 
 
@@ -29,11 +29,6 @@ def canvas_template() -> npt.NDArray[np.float32]:
     """The teacher's template when its crop is the middle of a canvas."""
     margin = (CANVAS - SIZE) / 2
     return ((TEMPLATE * SIZE + margin) / CANVAS).astype(np.float32)
-
-
-def held_back(name: str) -> bool:
-    """Whether a UTKFace file is kept out of training; by a hash of its name, so that it stays so for ever."""
-    return hashlib.sha256(name.encode()).digest()[0] % HELD_BACK_OF == 0
 
 
 def sources(shared: Path) -> list[Path]:
@@ -90,7 +85,7 @@ class Faces:
 
     def __init__(self, cache: Path, seed: int) -> None:
         self.canvases: Images = np.load(cache / "canvases.npy", mmap_mode="r")
-        names = (cache / "names.txt").read_text().split()
+        names = (cache / "names.txt").read_text().splitlines()
         kept = np.array([not (n.endswith(".webp") and held_back(n)) for n in names])
         validation = np.array([validates(n) for n in names]) & kept
         self.training = np.flatnonzero(kept & ~validation)

@@ -32,7 +32,8 @@ from torch.nn import functional
 
 from models.training.face_data import Faces
 from models.training.face_net import EMBEDDING, IMAGE, Convolution, Part, Student, for_teacher, scaled
-from models.training.face_teacher import TEACHER, Teacher
+from models.training.face_statistics import recalibrate
+from models.training.face_teacher import TEACHER, QuickTeacher, Teacher
 
 MEAN_DECAY = 0.998
 EARLY = 5
@@ -67,7 +68,9 @@ class Trainer:
         self.options, self.rank = options, rank
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.faces = Faces(options.cache, seed=int(time.time()) * 64 + rank)
-        self.teacher = Teacher(options.teacher).eval().to(self.device)
+        teacher = Teacher(options.teacher).eval()
+        cuda = self.device.type == "cuda"
+        self.teacher = teacher.to(self.device) if cuda else QuickTeacher(teacher, options.cache)
         self.student = Student().to(self.device, memory_format=torch.channels_last)
         self.started, self.step = time.monotonic(), 0
         self.path = options.run / f"{options.phase}.pt"
@@ -255,20 +258,6 @@ class Trainer:
 
     # --- phase two
 
-    def recalibrate(self) -> None:
-        """Batch-norm statistics as they are in the chain; then folds the batch norms away."""
-        norms = [m for m in self.student.modules() if isinstance(m, nn.BatchNorm2d)]
-        self.student.train()
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # cumulative average
-        random = np.random.default_rng(0)  # every worker has to come to the same statistics
-        index = random.choice(self.faces.training, 256, replace=False)
-        with torch.no_grad():
-            for i, m in _chunks(index, random.random(len(index)) < 0.5, 32):
-                self.student(self.image(self.faces.clean(i, m)))
-        self.student.fold()
-
     def whole_step(self, reached: float) -> float:
         options = self.options
         index, mirrored = self.faces.draw(options.batch)
@@ -290,7 +279,7 @@ class Trainer:
             for part, found in self.student.chain(self.image(pixels), frozen):
                 if light > 0 and part.target != EMBEDDING and found.requires_grad:
                     weight = self.feature_weights(part.target, features[part.target])
-                    loss = loss + 0.02 * light * ((found - features[part.target]).square() * weight).mean()
+                    loss = loss + 0.05 * light * ((found - features[part.target]).square() * weight).mean()
         found = functional.normalize(found.float())
         loss = loss + (1 - (found * wanted).sum(1)).mean()
         loss = loss + 10 * (found @ found.T - wanted @ wanted.T).square().mean()
@@ -330,7 +319,8 @@ def work(rank: int, options: Options, store: str) -> None:
     else:
         _load(trainer, options.start or (trainer.path if trainer.path.exists() else options.run / "blocks.pt"))
         if not trainer.student.folded:
-            trainer.recalibrate()
+            recalibrate(trainer.student, trainer.faces)
+            trainer.student.to(trainer.device, memory_format=torch.channels_last)
         # Folded weights differ in size from layer to layer: each tensor's rate is relative to its own size.
         parameters = [{"params": [p]} for p in trainer.student.parameters()]
         scales = [max(float(p.detach().square().mean().sqrt()), 0.01) for p in trainer.student.parameters()]
@@ -364,9 +354,7 @@ def main() -> None:
     parser.add_argument("--mixed", type=float, default=0.0, help="part of the views that blends two faces")
     parser.add_argument("--fade", type=float, default=0.0, help="part of the time in which the block loss fades out")
     parser.add_argument("--reuse", type=int, default=2, help="blocks: steps taken with one pass of the teacher")
-    parser.add_argument(
-        "--subset", type=int, default=0, help="train on about so many faces only: fewer labels"
-    )
+    parser.add_argument("--subset", type=int, default=0, help="train on about so many faces only: fewer labels")
     parser.add_argument("--deep", type=int, default=1, help="whole: the large early maps learn in every n-th step only")
     parser.add_argument("--teacher", type=Path, default=TEACHER)
     parser.add_argument("--start", type=Path, help="checkpoint to go on from, if not the run's own")

@@ -1,0 +1,171 @@
+"""`vouchbox compare` and `vouchbox evaluate faces`.
+
+In: two still images, or a data set. Out: figures for people or, with `--json`, for programs (design, section 9).
+`compare` exits 0 only if the two match at the false match rate asked for, 1 if they do not, 2 for a file without a
+usable face. These commands work on files that the caller has anyway; what a box tells of a person never holds a score.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from device.errors import InputError
+from device.evaluation.calibration import calibrate, held_back, write_thresholds
+from device.evaluation.faces import (
+    CrossPairs,
+    FaceFigures,
+    FaceSet,
+    Matrix,
+    cross_pairs,
+    embed_all,
+    figures,
+    load_face_set,
+    pair_scores,
+)
+from device.evaluation.report import page
+from device.protocol import FmrLevel
+from device.vision.face.detector import FaceDetector
+from device.vision.face.embedder import Embedding, FaceEmbedder
+from device.vision.face.landmarks import FaceLandmarker
+from device.vision.face.matcher import FaceMatcher
+from device.vision.inference.manifest import MANIFEST_NAME, load_manifest
+from device.vision.stills import load_still
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("probe")
+@click.option("--embedder", default="", help="Name in the manifest; else the default embedder.")
+@click.option("--fmr", type=click.Choice([level.value for level in FmrLevel]), default="1e-4", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def compare(reference: str, probe: str, embedder: str, fmr: str, *, as_json: bool) -> None:
+    """Compare the faces of two still images, the largest in each."""
+    manifest = load_manifest()
+    detector, landmarker = FaceDetector(manifest), FaceLandmarker(manifest)
+    network = FaceEmbedder(manifest, embedder)
+    matcher = FaceMatcher(network.entry.thresholds)
+
+    def look(name: str) -> Embedding:
+        image = load_still(name)
+        found = detector.detect(image)
+        landmarks = landmarker.find(image, found[0]) if found else None
+        if landmarks is None:
+            raise InputError(f"{name}: no face was found; give a picture in which one is well visible")
+        return network.embed(image, landmarks)
+
+    started = time.process_time()
+    match = matcher.match([look(reference)], [look(probe)], FmrLevel(fmr))
+    said = {
+        "score": round(match.score, 4),
+        "result": "pass" if match.result else "fail",
+        "fmr": match.met.value if match.met else None,
+        "cpu_ms": round((time.process_time() - started) * 1000, 1),
+    }
+    if as_json:
+        click.echo(json.dumps(said))
+    else:
+        met = f"meets FMR {match.met.value}" if match.met else "meets no calibrated FMR"
+        answer = "match" if match.result else "no match"
+        click.echo(f"{answer} at FMR {fmr}: cosine {match.score:.4f}, {met}, {said['cpu_ms']} ms")
+    sys.exit(0 if match.result else 1)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--embedder", default="", help="Name in the manifest; else the default embedder.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page with a DET curve.")
+@click.option("--scores", type=click.Path(path_type=Path, dir_okay=False), help="CSV: scores of the listed pairs.")
+@click.option("--calibrate", "calibrating", is_flag=True, help="Set thresholds, on the faces held back from training.")
+@click.option("--write", is_flag=True, help="With --calibrate: write the thresholds into the manifest.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def evaluate_faces(
+    folder: Path,
+    embedder: str,
+    report: Path | None,
+    scores: Path | None,
+    *,
+    calibrating: bool,
+    write: bool,
+    as_json: bool,
+) -> None:
+    """FMR and FNMR over all cross pairs of FOLDER, which holds images/ (a folder a person) and maybe pairs.csv.
+
+    With --calibrate, FOLDER holds faces of people who are nearly all different, in images/ without folders.
+    """
+    manifest = load_manifest()
+    network = FaceEmbedder(manifest, embedder)
+    faces = load_face_set(folder, held_back if calibrating else lambda _name: True)
+    embeddings = _embed(faces, FaceDetector(manifest), FaceLandmarker(manifest), network)
+    if calibrating:
+        _calibrate(faces, embeddings, network, manifest.home(network.entry) / MANIFEST_NAME, write=write)
+        return
+    cross = cross_pairs(embeddings, faces.persons)
+    found = figures(faces, embeddings, network.entry.name, cross)
+    if scores:
+        _write_scores(scores, faces, embeddings)
+    if report:
+        _write_report(report, found, cross, folder)
+    click.echo(json.dumps(found.as_json()) if as_json else as_text(found))
+
+
+def _embed(faces: FaceSet, detector: FaceDetector, landmarker: FaceLandmarker, network: FaceEmbedder) -> Matrix:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("faces", total=len(faces.files))
+        return embed_all(faces, detector, landmarker, network, lambda count: progress.update(task, completed=count))
+
+
+def _calibrate(faces: FaceSet, embeddings: Matrix, network: FaceEmbedder, manifest: Path, *, write: bool) -> None:
+    found = embeddings[embeddings.any(axis=1)]
+    cross = cross_pairs(found, faces.persons[:0])
+    thresholds = calibrate(cross.impostors)
+    source = f"{faces.folder.name}, {len(found)} faces held back from training, {cross.impostors.total} impostor pairs"
+    if write:
+        write_thresholds(manifest, network.entry.name, thresholds, source)
+    said: dict[str, Any] = {"embedder": network.entry.name, "thresholds": thresholds, "thresholds_from": source}
+    click.echo(json.dumps(said))
+
+
+def _write_scores(path: Path, faces: FaceSet, embeddings: Matrix) -> None:
+    if not faces.pairs:
+        raise InputError(f"{faces.folder} has no pairs.csv: there are no listed pairs to write scores of")
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["first", "second", "same", "score"])
+            for pair, score in zip(faces.pairs, pair_scores(faces, embeddings), strict=True):
+                row = (faces.files[pair.first], faces.files[pair.second], int(pair.same), f"{score:.6f}")
+                writer.writerow(row)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _write_report(path: Path, found: FaceFigures, cross: CrossPairs, folder: Path) -> None:
+    text = page(found, cross, f"{found.embedder} on {folder.name}")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def as_text(found: FaceFigures) -> str:
+    """The figures for people."""
+    lines = [
+        f"{found.embedder}: {found.images} images ({found.not_found} without a face that was found), "
+        f"{found.genuine_pairs} genuine and {found.impostor_pairs} impostor pairs"
+    ]
+    if found.accuracy is not None:
+        lines.append(f"accuracy on {found.pairs} listed pairs: {found.accuracy:.2%}")
+    lines += [f"TAR at FAR {rate}: {value:.2%}" for rate, value in found.tar_at_far.items()]
+    for rate, value in found.fnmr_at_fmr.items():
+        low, high = found.fnmr_interval[rate]
+        lines.append(f"FNMR at FMR {rate}: {value:.2%} (95 %: {low:.2%} to {high:.2%})")
+    return "\n".join(lines)

@@ -1,0 +1,99 @@
+"""Turns a checkpoint of the face embedder into the int8 file that boxes run, and says what int8 costs.
+
+In: `whole.pt` (or `blocks.pt`) of a run, and the face cache for calibration images and the comparison. Out: the .tflite
+(int8 weights and activations), its hash put into the manifest, and printed: the cosine between the teacher and each of
+the float and the int8 student, on faces that were never trained on.
+
+    python -m models.training.face_export R/whole.pt --cache C --out models/face-embedder.tflite
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from models.training.export import Runner, export
+from models.training.face_augment import worn
+from models.training.face_data import Faces
+from models.training.face_net import Student, for_teacher, scaled
+from models.training.face_statistics import recalibrate
+from models.training.face_teacher import SIZE, QuickTeacher, Teacher
+
+NAME = "face-embedder"
+
+
+def load(path: Path, faces: Faces) -> Student:
+    """The averaged weights of a checkpoint, batch norms calibrated in the chain and folded."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    student = Student()
+    if state["folded"]:
+        student.fold()
+    student.load_state_dict({**state["student"], **state["mean"]})
+    print(f"checkpoint of step {state['step']}, {state['step'] * state['batch']} views")
+    return (student if state["folded"] else recalibrate(student, faces)).eval()
+
+
+def calibration_inputs(faces: Faces, count: int) -> list[np.ndarray]:
+    """(1, 128, 128, 3) float32 inputs, half of them worn, so that the ranges hold for portraits as well."""
+    random = np.random.default_rng(1)
+    index = random.choice(faces.training, count, replace=False)
+    crops = faces.clean(index, random.random(count) < 0.5)
+    crops = [worn(crop, random) if number % 2 else crop for number, crop in enumerate(crops)]
+    return [(crop.astype(np.float32) / np.float32(127.5) - 1)[None] for crop in crops]
+
+
+def agreement(student: Student, path: Path, teacher: QuickTeacher, crops: np.ndarray) -> dict[str, float]:
+    """Mean cosines: teacher with float student, teacher with int8 student, float with int8 student."""
+    runner = Runner(path)
+    cosines = []
+    for crop in crops:
+        pixels = torch.from_numpy(crop[None])
+        wanted = teacher.features(for_teacher(pixels))["embedding"]
+        with torch.no_grad():
+            plain = student(scaled(pixels))
+        quantised = torch.from_numpy(runner((crop.astype(np.float32) / np.float32(127.5) - 1)[None])[0])
+        pairs = ((wanted, plain), (wanted, quantised), (plain, quantised))
+        cosines.append([float(functional.cosine_similarity(a, b.reshape(1, -1))) for a, b in pairs])
+    names = ("teacher with float", "teacher with int8", "float with int8")
+    return dict(zip(names, np.mean(cosines, axis=0).tolist(), strict=True))
+
+
+def put_hash(manifest: Path, digest: str) -> None:
+    """Writes the new file's SHA-256 into its manifest entry."""
+    text = manifest.read_text(encoding="utf-8")
+    pattern = rf'(^name = "{NAME}"$.*?^sha256 = ")[0-9a-f]{{64}}(")'
+    changed, count = re.subn(pattern, rf"\g<1>{digest}\g<2>", text, count=1, flags=re.MULTILINE | re.DOTALL)
+    if count != 1:
+        raise SystemExit(f"{manifest} does not describe {NAME}: sha256 is {digest}")
+    manifest.write_text(changed, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--manifest", type=Path, help="manifest to put the hash into")
+    parser.add_argument("--calibration", type=int, default=160)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    faces = Faces(arguments.cache, seed=0)
+    student = load(arguments.checkpoint, faces)
+    inputs = calibration_inputs(faces, arguments.calibration)
+    digest = export(student, (SIZE, SIZE, 3), inputs, arguments.out)
+    print(f"{arguments.out}: {arguments.out.stat().st_size} bytes, SHA-256 {digest}")
+    index = faces.validation[:128]
+    crops = faces.clean(index, np.zeros(len(index), dtype=bool))
+    for name, value in agreement(student, arguments.out, QuickTeacher(Teacher(), arguments.cache), crops).items():
+        print(f"cosine {name}: {value:.4f}")
+    if arguments.manifest:
+        put_hash(arguments.manifest, digest)
+
+
+if __name__ == "__main__":
+    main()
