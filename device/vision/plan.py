@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import date
 
 from device.protocol import Check, Stage, StartCheck
-from device.vision.document.authenticity import PresentationJudge
 from device.vision.document.fusion import DocumentFusion
 from device.vision.face.matcher import FaceMatcher
 from device.vision.instruments import Instruments
@@ -19,6 +18,7 @@ from device.vision.session import Plan, StageMaker
 from device.vision.stages.base import Findings
 from device.vision.stages.document import DocumentSides, DocumentStage, DocumentTools
 from device.vision.stages.holding import HoldingStage
+from device.vision.stages.presentation import PresentationVotes
 from device.vision.stages.selfie import SelfieStage, SelfieTask, SelfieTools
 
 SELFIE_CHECKS = frozenset({Check.FACE_MATCH, Check.LIVENESS_PASSIVE, Check.LIVENESS_CHALLENGE, Check.LIVENESS_PARALLAX})
@@ -31,8 +31,8 @@ def make_plan(task: StartCheck, instruments: Instruments, today: date) -> Plan:
     sides: list[DocumentSides] = []
 
     def front(findings: Findings) -> DocumentStage:
-        judge = PresentationJudge() if Check.DOCUMENT_PRESENTATION in task.checks else None
-        tools = DocumentTools(instruments.reader, instruments.faces, embedder, judge)
+        votes = PresentationVotes() if Check.DOCUMENT_PRESENTATION in task.checks else None
+        tools = DocumentTools(instruments.reader, instruments.faces, embedder, votes)
         sides.append(DocumentSides(tools, DocumentFusion(today), findings))
         return DocumentStage(Stage.DOCUMENT, sides[0], task.documents, findings)
 

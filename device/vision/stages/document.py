@@ -20,6 +20,7 @@ from device.vision.document.reader import DocumentReading
 from device.vision.face.landmarks import Landmarks
 from device.vision.face.view import FaceFinder, FaceView
 from device.vision.stages.base import Findings, StageMachine, Step, failed, not_performed
+from device.vision.stages.presentation import PresentationVotes
 
 PORTRAITS_WANTED: Final = 3
 """Views of the portrait that are averaged: successive frames differ in noise and glare, not in the face."""
@@ -42,22 +43,14 @@ class Embedder(Protocol):
     def embed(self, image: Image, landmarks: Landmarks) -> NDArray[np.float32]: ...
 
 
-class PresentationJudge(Protocol):
-    """Looks at rectified views of one document; see `device.vision.document.authenticity`."""
-
-    def add(self, document_image: Image, faces: FaceFinder) -> None: ...
-
-    def report(self, document_type: DocumentType | None) -> CheckReport: ...
-
-
 @dataclass(frozen=True)
 class DocumentTools:
-    """What the stages look with. `embedder` and `judge` are None where there is none."""
+    """What the stages look with. `embedder` and `presentation` are None where there is none, or nobody asked."""
 
     reader: Reader
     faces: FaceFinder
     embedder: Embedder | None
-    judge: PresentationJudge | None
+    presentation: PresentationVotes | None
 
 
 class DocumentSides:
@@ -85,13 +78,13 @@ class DocumentSides:
         self._since_zone = 0 if reading.lines else self._since_zone + 1
         self._since_portrait += 1
         if reading.document_image is not None:
-            self._take_portrait(reading.document_image)
-            if self._tools.judge is not None:
-                self._tools.judge.add(reading.document_image, self._tools.faces)
+            scene = self._tools.faces.look(reading.document_image)
+            self._take_portrait(reading.document_image, scene.main)
+            if self._tools.presentation is not None:
+                self._tools.presentation.add(reading.document_image, scene.detections)
         return reading.guidance
 
-    def _take_portrait(self, document_image: Image) -> None:
-        view = self._tools.faces.look(document_image).main
+    def _take_portrait(self, document_image: Image, view: FaceView | None) -> None:
         if view is None or not view.quality.usable_portrait or not _portrait_sized(view):
             return
         self.portraits_seen += 1
@@ -120,10 +113,10 @@ class DocumentSides:
         return self.fusion.sure and self._since_portrait >= OTHER_SIDE_AFTER
 
     def presentation(self, document_type: DocumentType | None) -> CheckReport:
-        """The judge's answer."""
-        if self._tools.judge is None:
+        """What the pictures say of how the document was presented."""
+        if self._tools.presentation is None:
             return not_performed(Check.DOCUMENT_PRESENTATION, Reason.NOT_REQUIRED)
-        return self._tools.judge.report(document_type)
+        return self._tools.presentation.report(document_type)
 
 
 class DocumentStage(StageMachine):
