@@ -48,7 +48,7 @@ class ScoreHistogram:
         if not self.total:
             raise ValueError("no scores were counted")
         reached = np.cumsum(self.counts[::-1])[::-1]
-        allowed = np.flatnonzero(reached <= rate * self.total)
+        allowed = np.flatnonzero(reached <= rate * self.total + 1e-9)
         first = int(allowed[0]) if len(allowed) else BINS
         return first * (2.0 / BINS) - 1.0
 
@@ -108,7 +108,7 @@ def _rates(
 def tar_at_far(impostors: Scores, genuine: Scores, rate: float) -> float:
     """True accept rate at the lowest threshold that at most `rate` of few, listed impostor comparisons reach."""
     below, above, _ = _rates(impostors, genuine)
-    return 1.0 - float(below[int(np.flatnonzero(above <= rate)[0])])
+    return 1.0 - float(below[int(np.flatnonzero(above <= rate + 1e-9)[0])])
 
 
 def fold_accuracy(scores: Scores, same: npt.NDArray[np.bool_], folds: npt.NDArray[np.int64]) -> float:

@@ -1,0 +1,108 @@
+"""Cross pairs against the plain double loop, and data sets that are not what they should be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device.errors import InputError
+from device.evaluation import faces
+
+
+def make_set(folder: Path, people: int = 3, each: int = 2) -> Path:
+    for person in range(people):
+        (folder / "images" / f"p{person}").mkdir(parents=True)
+        for number in range(each):
+            (folder / "images" / f"p{person}" / f"{number}.png").write_bytes(b"")
+    return folder
+
+
+def some_embeddings(count: int, missing: tuple[int, ...] = ()) -> np.ndarray:
+    found = np.random.default_rng(5).normal(size=(count, 16)).astype(np.float32)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    found[list(missing)] = 0
+    return found
+
+
+@pytest.mark.parametrize("block", [1, 7, 64])
+def test_cross_pairs_are_those_of_the_double_loop(block: int) -> None:
+    embeddings, persons = some_embeddings(40, missing=(3,)), np.arange(40) // 3
+    genuine, impostors = [], []
+    for i in range(40):
+        for j in range(i + 1, 40):
+            score = -1.0 if 3 in (i, j) else float(embeddings[i] @ embeddings[j])
+            (genuine if persons[i] == persons[j] else impostors).append(score)
+    cross = faces.cross_pairs(embeddings, persons, block)
+    assert sorted(cross.genuine.tolist()) == pytest.approx(sorted(genuine), abs=1e-6)
+    assert cross.impostors.total == len(impostors)
+    assert cross.impostors.rate_at(0.2) == pytest.approx(np.mean(np.array(impostors) >= 0.2), abs=2e-3)
+
+
+def test_without_identities_every_pair_is_an_impostor_pair() -> None:
+    cross = faces.cross_pairs(some_embeddings(30), np.empty(0, dtype=np.int64))
+    assert cross.impostors.total == 30 * 29 // 2
+    assert not len(cross.genuine)
+
+
+def test_a_face_that_was_not_found_never_matches() -> None:
+    embeddings = np.zeros((2, 4), dtype=np.float32)
+    embeddings[0, 0] = 1
+    assert faces.similarity(embeddings, embeddings)[0, 1] == -1
+    assert faces.similarity(embeddings, embeddings)[1, 1] == -1
+
+
+def test_figures_of_faces_that_separate(tmp_path: Path) -> None:
+    folder = make_set(tmp_path, people=60, each=3)
+    rows = ["fold,first,second,same"]
+    rows += [f"{p % 10},p{p}/0.png,p{p}/1.png,1" for p in range(60)]
+    rows += [f"{p % 10},p{p}/0.png,p{(p + 1) % 60}/1.png,0" for p in range(60)]
+    (folder / "pairs.csv").write_text("\n".join(rows) + "\n")
+    dataset = faces.load_face_set(folder)
+    directions = np.eye(60, dtype=np.float32)[dataset.persons]
+    found = faces.figures(dataset, directions, "perfect")
+    assert found.accuracy == 1.0
+    assert found.tar_at_far == {"1e-2": 1.0, "1e-3": 1.0}
+    assert found.fnmr_at_fmr == {"1e-3": 0.0, "1e-4": 0.0}, "16000 pairs say nothing about 1e-5"
+    assert found.genuine_pairs == 180
+    assert found.impostor_pairs == 180 * 179 // 2 - 180
+    assert set(found.as_json()) >= {"embedder", "images", "pairs", "accuracy", "tar_at_far", "fnmr_at_fmr"}
+
+
+def test_groups_have_their_own_false_match_rate(tmp_path: Path) -> None:
+    folder = make_set(tmp_path, people=40, each=1)
+    rows = ["file,group", *(f"p{p}/0.png,{'alike' if p < 20 else 'varied'}" for p in range(40))]
+    (folder / "groups.csv").write_text("\n".join(rows) + "\n")
+    dataset = faces.load_face_set(folder)
+    embeddings = some_embeddings(40)
+    alike = dataset.groups["alike"]
+    embeddings[alike] = embeddings[0]
+    rates = faces.group_fmr(dataset, embeddings, {"1e-3": 0.95})
+    assert rates["alike"]["1e-3"] == 1.0
+    assert rates["varied"]["1e-3"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("fold,first,second\n0,p0/0.png,p1/0.png\n", "first line"),
+        ("fold,first,second,same\n0,p0/0.png,nobody.png,1\n", "line 2"),
+        ("fold,first,second,same\n0,p0/0.png,p1/0.png,maybe\n", "line 2"),
+        ("fold,first,second,same\n0,p0/0.png\n", "line 2"),
+    ],
+    ids=["column_missing", "unknown_image", "same_not_0_or_1", "row_too_short"],
+)
+def test_a_wrong_list_of_pairs_is_refused(tmp_path: Path, content: str, says: str) -> None:
+    folder = make_set(tmp_path)
+    (folder / "pairs.csv").write_text(content)
+    with pytest.raises(InputError, match=says):
+        faces.load_face_set(folder)
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="images/"):
+        faces.load_face_set(tmp_path)
+
+
+@pytest.mark.parametrize(("rate", "text"), [(1e-4, "1e-4"), (0.01, "1e-2"), (0.0005, "5e-4")])
+def test_rates_are_spelt_as_in_manifests(rate: float, text: str) -> None:
+    assert faces.spelt(rate) == text
