@@ -162,7 +162,7 @@ def train(arguments: argparse.Namespace) -> None:
             means = " ".join(f"{value / 100:.4f}" for value in sums)
             print(f"{step + 1} character, centre, shape {means} {time.time() - began:.0f} s", flush=True)
             sums[:] = 0
-        if (step + 1) % 500 == 0 or step + 1 == arguments.steps:
+        if (step + 1) % 250 == 0 or step + 1 == arguments.steps:
             state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
             torch.save({**state, "step": step + 1}, checkpoint)
             print(
