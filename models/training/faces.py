@@ -35,7 +35,7 @@ from models.training.face_net import EMBEDDING, IMAGE, Convolution, Part, Studen
 from models.training.face_statistics import recalibrate
 from models.training.face_teacher import TEACHER, QuickTeacher, Teacher
 
-MEAN_DECAY = 0.998
+MEAN_DECAY = 0.995
 EARLY = 5
 """Parts that work on maps of 32 x 32 and larger: half of the time, few of the parameters."""
 
@@ -128,14 +128,16 @@ class Trainer:
             optimiser.step()
             self.step += 1
             losses.append(loss)
-            self.average()
+            if self.rank == 0 and taken % 20 == 0:
+                print(f"{taken} steps, {reached:.3f} of the time, loss {np.mean(losses[-20:]):.4f}", flush=True)
+            self.average(taken)
             if self.rank == 0 and (time.monotonic() - looked > 240 or reached >= 1.0):
                 self.note(reached, float(np.mean(losses)))
                 looked, losses = time.monotonic(), []
 
-    def average(self) -> None:
+    def average(self, taken: int) -> None:
         """Exponential moving average of the weights; it is what is saved and used."""
-        decay = min(MEAN_DECAY, self.step / (self.step + 10))
+        decay = min(MEAN_DECAY, taken / (taken + 10))
         for name, value in self.student.state_dict().items():
             if not value.is_floating_point():
                 continue
