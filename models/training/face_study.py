@@ -1,6 +1,6 @@
 """The measurements behind the choices in face detection and face quality (docs/decisions/0011 and 0013).
 
-    python -m models.training.face_study looks|small|patterns|sharpness|quality ../shared/data
+    python -m models.training.face_study looks|small|patterns|sharpness|masks|quality ../shared/data
 
 In: UTKFace and Replay-Attack frames (never LFW), matrix codes (pictures without a face). Out: tables to read.
 """
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from device.vision.camera.base import Image
 from device.vision.face.detector import FULL_RANGE, SHORT_RANGE, BlazeFace, FaceDetector, tiles
 from device.vision.face.landmarks import FaceLandmarker, Landmarks, head_pose
-from device.vision.face.quality import assess, face_patch, load_gates, sharpness
+from device.vision.face.quality import assess, covering, face_patch, load_gates, sharpness
 from device.vision.inference.manifest import load_manifest
 
 MANIFEST = load_manifest()
@@ -127,6 +127,59 @@ def sharpness_table(data: Path) -> None:
             print(f"{name}: {kind:36s} p1 p5 p50 p95 {table}  refused {np.mean(np.array(values) < gate):.3f}")
 
 
+MASK = (
+    234,
+    93,
+    132,
+    58,
+    172,
+    136,
+    150,
+    149,
+    176,
+    148,
+    152,
+    377,
+    400,
+    378,
+    379,
+    365,
+    397,
+    288,
+    361,
+    323,
+    454,
+    330,
+    197,
+    101,
+)
+"""Outline of what a mask covers, along the jaw and over the nose."""
+COLOURS = {
+    "white": (235, 240, 240),
+    "surgical": (150, 190, 215),
+    "black": (30, 30, 30),
+    "blue": (90, 110, 150),
+    "red": (180, 40, 50),
+}
+
+
+def masks(data: Path) -> None:
+    """Share that the live gate takes for covered: faces as they are, and with an even mask of each colour."""
+    gate = load_gates(MANIFEST).live
+    for name, part in (("utkface", ""), ("replay_attack", "real")):
+        seen = [(image, found) for image in images(data, name, 400, part) if (found := landmarks_of(image))]
+        plain = [covering(image, found) for image, found in seen]
+        print(f"{name}: bare faces refused {np.mean(np.array(plain) > gate.covered):.3f}")
+        for colour, value in COLOURS.items():
+            refused = 0
+            for image, found in seen:
+                outline = found.points[list(MASK), :2].astype(np.int32)
+                worn = cv2.GaussianBlur(cv2.fillPoly(image.copy(), [outline], value), (0, 0), 0.8)
+                again = landmarks_of(np.asarray(worn, dtype=np.uint8))
+                refused += again is None or again.presence < gate.presence or covering(worn, again) > gate.covered
+            print(f"{name}: {colour} masks refused {refused / len(seen):.3f}")
+
+
 def quality(data: Path) -> None:
     """What the live gate says of bona fide frames, and percentiles of each measure."""
     for name, part in (("utkface", ""), ("replay_attack", "real")):
@@ -146,10 +199,15 @@ def quality(data: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("looks", "small", "patterns", "sharpness", "quality"))
+    parser.add_argument("what", choices=("looks", "small", "patterns", "sharpness", "masks", "quality"))
     parser.add_argument("data", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    {"looks": looks, "small": small, "patterns": patterns, "sharpness": sharpness_table, "quality": quality}[
-        options.what
-    ](options.data)
+    {
+        "looks": looks,
+        "small": small,
+        "patterns": patterns,
+        "sharpness": sharpness_table,
+        "masks": masks,
+        "quality": quality,
+    }[options.what](options.data)

@@ -40,6 +40,13 @@ SECOND_DERIVATIVES: Final = tuple(
 )
 """Along a row, a column and both diagonals, the latter halved for their longer step."""
 
+BROW_POINTS: Final = (8, 9, 168, 151, 107, 336, 108, 337, 6)
+"""Landmarks between and above the brows, which a mask leaves free."""
+NOSE_POINTS: Final = (4, 1, 5, 45, 275, 44, 274, 220, 440, 98, 327, 2, 164)
+"""Landmarks of the nose and under it, which a mask covers and a beard does not."""
+GREY: Final = 5.0
+"""Chroma (CIE L*a*b*) of the skin below which a picture has too little colour to compare."""
+
 
 class QualityGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Limits of one kind of picture. Angles in degrees, distances in pixels, fractions 0..1."""
@@ -49,6 +56,7 @@ class QualityGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     pitch: float
     roll: float
     presence: float
+    covered: float
     sharpness: float
     mean_low: float
     mean_high: float
@@ -73,7 +81,9 @@ class FaceQuality:
     Attributes:
         inter_eye: inter-eye distance in pixels (29794-5 "inter-eye distance").
         yaw, pitch, roll: degrees ("head pose").
-        presence: how sure the landmark model is of a whole face, 0..1 (our stand-in for "face occlusion prevention").
+        presence: how sure the landmark model is of a face, 0..1.
+        covered: how unlike in colour the nose is to the brow; 1 is grey on skin ("face occlusion prevention", of masks
+            and scarves only: a hand has the colour of a face).
         sharpness: energy of fine detail over that of coarse structure, logarithmic ("sharpness").
         mean: mean luminance 0..1 ("illumination mean").
         under, over: fraction of skin pixels clipped dark or bright ("under-/over-exposure prevention").
@@ -88,6 +98,7 @@ class FaceQuality:
     pitch: float
     roll: float
     presence: float
+    covered: float
     sharpness: float
     mean: float
     under: float
@@ -127,6 +138,7 @@ def assess(image: Image, landmarks: Landmarks, pose: Pose, gates: QualityGates |
         pitch=pose.pitch,
         roll=pose.roll,
         presence=landmarks.presence,
+        covered=covering(image, landmarks),
         sharpness=sharpness(patch),
         mean=float(light.mean()),
         under=float((light < 0.04).mean()),
@@ -159,10 +171,31 @@ def sharpness(patch: npt.NDArray[np.uint8]) -> float:
     return float(np.log10((detail + 1e-3) / (float(smooth.var()) + 1.0)))
 
 
+def covering(image: Image, landmarks: Landmarks) -> float:
+    """Distance of the nose's colour from the brow's, in units of the brow's chroma; 0 where the picture is grey."""
+    left, top, right, bottom = landmarks.box
+    height, width = image.shape[:2]
+    rows = slice(max(0, int(top)), min(height, max(0, int(bottom)) + 1))
+    columns = slice(max(0, int(left)), min(width, max(0, int(right)) + 1))
+    part = image[rows, columns]
+    if not part.size:
+        return 0.0
+    # Averaged over a few pixels by a small copy, in which two pixels are a sixth of the distance between the eyes.
+    scale = min(1.0, 12.0 / max(landmarks.inter_eye, 1.0))
+    small = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(np.asarray(small, dtype=np.float32) / np.float32(255), cv2.COLOR_RGB2Lab)
+    places = (landmarks.points[:, :2] - (columns.start, rows.start)) * (lab.shape[1] / part.shape[1])
+    across, down = np.clip(places.astype(int), 0, (lab.shape[1] - 1, lab.shape[0] - 1)).T
+    chroma = lab[down, across, 1:]
+    brow, nose = (np.median(chroma[list(points)], axis=0) for points in (BROW_POINTS, NOSE_POINTS))
+    strength = float(np.hypot(*brow))
+    return float(np.hypot(*(nose - brow))) / strength if strength > GREY else 0.0
+
+
 def _judge(quality: FaceQuality, gate: QualityGate) -> Guidance | None:
     """The first thing to put right, in the order in which it helps: see the face, light, pose, detail."""
     findings = (
-        (quality.presence < gate.presence, Guidance.UNCOVER_FACE),
+        (quality.presence < gate.presence or quality.covered > gate.covered, Guidance.UNCOVER_FACE),
         (quality.inter_eye < gate.inter_eye, Guidance.MOVE_CLOSER),
         (quality.mean < gate.mean_low or quality.under > gate.under, Guidance.TOO_DARK),
         (quality.over > gate.over, Guidance.GLARE),

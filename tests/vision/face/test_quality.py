@@ -7,7 +7,7 @@ import pytest
 from device.errors import ConfigurationError
 from device.protocol import Guidance
 from device.vision.face.landmarks import Landmarks, Pose, head_pose
-from device.vision.face.quality import QualityGates, assess, load_gates
+from device.vision.face.quality import QualityGates, assess, covering, load_gates
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,55 @@ def test_far_away_is_asked_closer_but_may_be_a_portrait(hopper, face, gates):
 def test_unsure_face_is_asked_to_uncover(hopper, face, gates):
     landmarks = replace(face[0], presence=0.6)
     assert assess(hopper, landmarks, face[1], gates).guidance is Guidance.UNCOVER_FACE
+
+
+MASK = (
+    234,
+    93,
+    132,
+    58,
+    172,
+    136,
+    150,
+    149,
+    176,
+    148,
+    152,
+    377,
+    400,
+    378,
+    379,
+    365,
+    397,
+    288,
+    361,
+    323,
+    454,
+    330,
+    197,
+    101,
+)
+
+
+def masked(image, face, colour):
+    return cv2.fillPoly(image.copy(), [face[0].points[list(MASK), :2].astype(np.int32)], colour)
+
+
+@pytest.mark.parametrize("colour", [(235, 240, 240), (150, 190, 215), (30, 30, 30)], ids=["white", "blue", "black"])
+def test_masked_face_is_asked_to_uncover(hopper, face, gates, colour):
+    assert looked_at(masked(hopper, face, colour), face, gates).guidance is Guidance.UNCOVER_FACE
+
+
+def test_grey_picture_is_not_taken_for_covered(hopper, face, gates):
+    grey = cv2.cvtColor(cv2.cvtColor(hopper, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    quality = looked_at(grey, face, gates)
+    assert quality.covered == 0.0
+    assert quality.guidance is None
+
+
+def test_covering_of_a_face_outside_the_picture_is_nothing(hopper, face):
+    away = Landmarks(face[0].points + np.array([5000, 0, 0], np.float32), 1.0)
+    assert covering(hopper, away) == 0.0
 
 
 def test_sharpness_falls_with_blur_and_not_with_contrast(hopper, face, gates):
