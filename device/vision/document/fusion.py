@@ -1,9 +1,9 @@
 """Several pictures of one document vote, character by character, until the text is sure.
 
 In: `DocumentReading`s of successive frames. Out: a `DocumentResult` with the answers to `document.read` and
-`document.consistency`.
+`document.consistency`, over zone, barcode and resident card number (consistency.py).
 
-Frames whose zones have the same layout and mostly the same text are one document. Their characters' log-probabilities
+Frames whose lines have the same lengths and mostly the same text are one document. Their characters' log-probabilities
 are added, damped because successive frames share the same blur and light, and decoded once more. If frames of a second
 document come in between, they are counted apart, and the document seen best is the one that is answered for.
 """
@@ -13,28 +13,31 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.protocol import Check, CheckReport, DocumentType, Reason, Result
-from device.vision.document import mrz
-from device.vision.document.barcode import Barcode
+from device.vision.document import aamva, consistency, mrz
+from device.vision.document.aamva import AamvaDocument
+from device.vision.document.consistency import Judgement
 from device.vision.document.evidence import LineEvidence
 from device.vision.document.mrz import MrzReading
 from device.vision.document.mrz_fields import DocumentFields
+from device.vision.document.national import CardReading, read_resident_card
 from device.vision.document.parameters import parameters
 from device.vision.document.reader import DocumentReading
 
-METHOD = "mrz"
+RESIDENT_NUMBER: Final = 18  # characters, GB 11643
 
 
 @dataclass(frozen=True)
 class DocumentResult:
     """What the document says, over all frames.
 
-    `format` is the layout's name ("TD3") or the code's ("AAMVA"), empty if nothing was read; `lines` are as printed;
-    `details` has the answer of each single rule by its name.
+    `format` is the layout's name ("TD3", …), "AAMVA" or "GB11643", empty if nothing was read; `lines` are as printed;
+    `details` has the answer of each single rule as `source.rule` ("mrz.composite", "agreement.surname").
     """
 
     document_type: DocumentType | None
@@ -79,10 +82,6 @@ class _Document:
         damped = [_normalised(total / self.frames**correlation) for total in self._sums]
         return [LineEvidence(probabilities, quad) for probabilities, quad in zip(damped, self._quads, strict=True)]
 
-    def doubt(self, correlation: float) -> float:
-        """-log of the probability that every character is the likeliest one."""
-        return float(sum(-np.log(line.probabilities.max(axis=1)).sum() for line in self.evidence(correlation)))
-
 
 class DocumentFusion:
     """Gathers readings of frames; `today` is the date that documents are judged by."""
@@ -91,81 +90,76 @@ class DocumentFusion:
         self._today = today
         self._limits = parameters("fusion")
         self._documents: list[_Document] = []
-        self._barcodes: dict[tuple[str, bytes], Barcode] = {}
-        self._unclear = False
-        self._fused: MrzReading | None = None
+        self._licences: dict[bytes, AamvaDocument] = {}
+        self._seen = False
+        self._mrz: MrzReading | None = None
+        self._card: CardReading | None = None
 
     def add(self, reading: DocumentReading) -> None:
         """One more frame."""
+        self._seen |= bool(reading.lines or reading.barcodes)
         for barcode in reading.barcodes:
-            self._barcodes[barcode.format, barcode.data] = barcode
-        if not reading.lines:
+            if barcode.data not in self._licences:
+                licence = aamva.parse(barcode.data, self._today) if barcode.format == "PDF417" else None
+                if licence is not None:
+                    self._licences[barcode.data] = licence
+        lines = reading.lines if reading.mrz is not None else _number_line(reading.lines)
+        if not lines:
             return
-        self._unclear = True
-        if reading.mrz is None:
-            return
-        best = max(self._documents, key=lambda each: each.agreement(reading.lines), default=None)
-        if best is not None and best.agreement(reading.lines) >= self._limits["agreement"]:
-            best.add(reading.lines)
+        best = max(self._documents, key=lambda each: each.agreement(lines), default=None)
+        if best is not None and best.agreement(lines) >= self._limits["agreement"]:
+            best.add(lines)
         else:
-            self._documents.append(_Document(reading.lines))
-        self._fused = self._decode()
+            self._documents.append(_Document(lines))
+        self._decode()
 
     @property
     def sure(self) -> bool:
         """Whether more frames would not change the answer."""
-        if self._fused is None:
+        reports = self._judge().reports
+        if any(report.result is Result.NOT_PERFORMED for report in reports):
             return False
-        frames = self._main().frames
-        if self._fused.consistent:
-            return frames >= self._limits["frames_consistent"]
-        certain = self._fused.reason is not Reason.EVIDENCE_WEAK and self._certain()
-        return certain and frames >= self._limits["frames_inconsistent"]
+        holds = all(report.result is Result.PASS for report in reports)
+        if not self._documents:
+            return True  # a barcode has its own error correction: it was read or it was not
+        return self._main().frames >= self._limits["frames_consistent" if holds else "frames_inconsistent"]
 
     def result(self) -> DocumentResult:
         """What is known now; never raises."""
-        if self._fused is None:
-            reason = Reason.DOCUMENT_UNREADABLE if self._unclear else Reason.DOCUMENT_NOT_FOUND
-            reports = [CheckReport(check, Result.NOT_PERFORMED, reason) for check in _CHECKS]
-            return DocumentResult(None, "", (), None, {report.check: report for report in reports})
-        reading = self._fused
-        reports = [self._read_report(reading), self._consistency_report(reading)]
+        judgement = self._judge()
+        name, lines = self._format()
         return DocumentResult(
-            document_type=reading.fields.document_type,
-            format=reading.layout,
-            lines=reading.lines,
-            fields=reading.fields,
-            checks={report.check: report for report in reports},
-            details=dict(reading.checks),
+            document_type=judgement.fields.document_type if judgement.fields is not None else None,
+            format=name,
+            lines=lines,
+            fields=judgement.fields,
+            checks={report.check: report for report in judgement.reports},
+            details=judgement.details,
         )
 
+    def _format(self) -> tuple[str, tuple[str, ...]]:
+        if self._mrz is not None:
+            return self._mrz.layout, self._mrz.lines
+        if self._card is not None:
+            return "GB11643", (self._card.number.text,)
+        return ("AAMVA", ()) if self._licences else ("", ())
+
+    def _judge(self) -> Judgement:
+        licence = next(reversed(self._licences.values()), None)
+        return consistency.judge(mrz=self._mrz, barcode=licence, card=self._card, today=self._today, seen=self._seen)
+
     def _main(self) -> _Document:
-        return max(self._documents, key=lambda each: (each.frames, -each.doubt(self._limits["correlation"])))
+        return max(self._documents, key=lambda each: each.frames)
 
-    def _decode(self) -> MrzReading | None:
-        return mrz.decode(self._main().evidence(self._limits["correlation"]), self._today)
-
-    def _certain(self) -> bool:
-        return self._main().doubt(self._limits["correlation"]) <= self._limits["certain"]
-
-    def _read_report(self, reading: MrzReading) -> CheckReport:
-        """Read means that the pixels carry the text, whatever the text is."""
-        weak = reading.reason is Reason.EVIDENCE_WEAK or (reading.reason is not None and not self._certain())
-        if weak and reading.reason is not Reason.DOCUMENT_EXPIRED:
-            return CheckReport(Check.DOCUMENT_READ, Result.NOT_PERFORMED, Reason.DOCUMENT_UNREADABLE, METHOD)
-        return CheckReport(Check.DOCUMENT_READ, Result.PASS, None, METHOD)
-
-    def _consistency_report(self, reading: MrzReading) -> CheckReport:
-        reason = reading.reason
-        if reason is None:
-            return CheckReport(Check.DOCUMENT_CONSISTENCY, Result.PASS, None, METHOD)
-        if reason is Reason.DOCUMENT_EXPIRED or (reason is not Reason.EVIDENCE_WEAK and self._certain()):
-            return CheckReport(Check.DOCUMENT_CONSISTENCY, Result.FAIL, reason, METHOD)
-        # Nobody is turned away for what a blurred picture seems to say.
-        return CheckReport(Check.DOCUMENT_CONSISTENCY, Result.NOT_PERFORMED, Reason.EVIDENCE_WEAK, METHOD)
+    def _decode(self) -> None:
+        evidence = self._main().evidence(self._limits["correlation"])
+        self._mrz = mrz.decode(evidence, self._today)
+        self._card = read_resident_card(evidence[0], self._today) if self._mrz is None and len(evidence) == 1 else None
 
 
-_CHECKS = (Check.DOCUMENT_READ, Check.DOCUMENT_CONSISTENCY)
+def _number_line(lines: tuple[LineEvidence, ...]) -> tuple[LineEvidence, ...]:
+    """The line that could be a resident card's number, if one is among them."""
+    return tuple(line for line in lines if len(line) == RESIDENT_NUMBER)[:1]
 
 
 def _normalised(logs: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -119,10 +119,10 @@ class DocumentReader:
 
     def _complete(self, lines: list[ZoneLine]) -> bool:
         """Whether these are all lines of a zone, seen throughout: then no other band can be it."""
-        presence = min((float(line.reading.presence.mean()) for line in lines), default=0.0)
+        clarity = min((line.reading.clarity for line in lines), default=0.0)
         lengths = {len(line.reading) for line in lines}
         whole = len(lengths) == 1 and LINES_OF.get(min(lengths)) == len(lines)
-        return whole and presence >= self._limits["complete"]
+        return whole and clarity >= self._limits["complete"]
 
     def _day(self) -> datetime.date:
         return self._today or datetime.datetime.now(tz=datetime.UTC).date()

@@ -57,6 +57,11 @@ class StripReading:
         """Sum of `presence`: about how many characters are surely there."""
         return float(self.presence.sum())
 
+    @property
+    def clarity(self) -> float:
+        """Mean over the characters of how surely one is there and which it is, 0…1. Low for other print."""
+        return float((self.presence * self.probabilities.max(axis=1)).mean())
+
     def __len__(self) -> int:
         return len(self.centres)
 

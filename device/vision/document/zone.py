@@ -80,8 +80,8 @@ class ZoneReader:
             if len(found) < MAX_LINES and other != box and not _known(other, found):
                 self._add(pyramid, found, other)
         self._beside(pyramid, found)
-        clearest = max(float(each.reading.presence.mean()) for each in found)
-        found = [each for each in found if each.reading.presence.mean() > self._limits["beside"] * clearest]
+        clearest = max(each.reading.clarity for each in found)
+        found = [each for each in found if each.reading.clarity > self._limits["beside"] * clearest]
         down = found[0].box.down
         return align(sorted(found, key=lambda each: float(np.array(each.box.centre) @ down)))
 
@@ -97,10 +97,13 @@ class ZoneReader:
                 best = reading.score, place, reading, candidate, turned
             if best is not None and best[0] >= enough:
                 break
-        if best is None or best[0] < 0.6 * self._limits["characters"]:
+        limits = self._limits
+        if best is None or best[0] < 0.6 * limits["characters"] or best[2].clarity < limits["first_clarity"]:
             return None
         line = self._second_cut(pyramid, best[1], best[2])
-        return (line, best[3], best[4]) if line is not None else None
+        if line is None or line.reading.clarity < limits["clarity"]:
+            return None
+        return line, best[3], best[4]
 
     def _first_cut(self, pyramid: Pyramid, box: TextBox) -> tuple[StripMap, StripReading | None]:
         room = self._lines.width - 2 * MARGIN
