@@ -25,6 +25,7 @@ setup(
         "device": [
             "notary/policies/*.toml",
             "vision/camera/scenarios/*.toml",
+            "vision/camera/emulation/fonts/*",
             "vision/liveness/parameters.toml",
             "gateway/static/*",
             "gateway/templates/*",

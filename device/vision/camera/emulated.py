@@ -78,10 +78,7 @@ class PacedCamera(Camera):
 
     def _read(self, timeout: float) -> Frame | None:
         """Waits for the next frame's time. A reader that is late gets the newest frame, as from a device."""
-        if self._fast:
-            number = self._number + 1
-        else:
-            number = max(self._number + 1, int((time.monotonic() - self._begun) / self._frame_time))
+        number = max(self._number + 1, int((self.time() - self._begun) / self._frame_time + 1e-6))
         due = self._begun + number * self._frame_time
         if not self._fast and due - time.monotonic() > timeout:
             time.sleep(timeout)

@@ -41,7 +41,7 @@ class ScenarioCamera(PacedCamera):
         self._person = Person(self.scenario, self._seed)
         self._stage_begun: dict[Stage, float] = {}
         self._last: Image | None = None
-        self._last_slow = 0.0
+        self._last_slow = -SLOW_FRAMES
 
     @property
     def scene(self) -> Scene:
@@ -52,15 +52,20 @@ class ScenarioCamera(PacedCamera):
         super()._open()
         self._person = Person(self.scenario, self._seed)
         self._stage_begun.clear()
-        self._last = None
+        self._last, self._last_slow = None, -SLOW_FRAMES
 
     def prompt(self, progress: Progress) -> None:
         """The person hears it now, and reacts when people do."""
-        now = self.time()
+        now = self._played(self.time())
         self._stage_begun.setdefault(progress.stage, now)
         self._person.hear(progress.stage, progress.guidance, now)
 
+    def _played(self, time: float) -> float:
+        """Seconds since the camera was opened: the scene knows no other clock, so that it plays alike every time."""
+        return round(time - self._begun, 6)
+
     def _picture(self, number: int, time: float) -> Image | None:  # noqa: ARG002
+        time = self._played(time)
         fault = self._fault(time)
         if fault is Fault.UNPLUGGED:
             raise CameraError(f"{self._identity.description}: no longer there (emulated unplugging)")

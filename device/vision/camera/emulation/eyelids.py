@@ -80,8 +80,8 @@ class _Eye:
         outline = np.concatenate([self._lower, self._crease[::-1]])
         cv2.fillPoly(eye, [np.round(outline).astype(np.int32)], 255)
         reach = max(1, round(4 * self._unit))
-        eye = cv2.dilate(eye, np.ones((2 * reach + 1, reach + 1), np.uint8))
-        skin = cv2.inpaint(self._open, eye, 6 * self._unit, cv2.INPAINT_TELEA).astype(np.float32)
+        eye = np.asarray(cv2.dilate(eye, np.ones((2 * reach + 1, reach + 1), np.uint8)), np.uint8)
+        skin = np.asarray(cv2.inpaint(self._open, eye, 6 * self._unit, cv2.INPAINT_TELEA), np.float32)
         grain = np.random.default_rng(8).normal(0, 1.6, eye.shape).astype(np.float32)
         return skin + (grain * (eye > 0))[:, :, None]
 
@@ -92,10 +92,10 @@ class _Eye:
         lid = np.zeros(self._open.shape[:2], np.float32)
         outline = np.concatenate([edge, self._crease[::-1] - (0, 2 * self._unit)]).astype(np.float32)
         cv2.fillPoly(lid, [np.round(outline * (1 << _SHIFT)).astype(np.int32)], 1.0, cv2.LINE_AA, _SHIFT)
-        lid = cv2.GaussianBlur(lid, (0, 0), 1.1 * self._unit)[:, :, None] * min(1.0, amount * 3)
-        lashes = np.zeros_like(lid[:, :, 0])
+        covered = np.asarray(cv2.GaussianBlur(lid, (0, 0), 1.1 * self._unit))[:, :, None] * min(1.0, amount * 3)
+        lashes = np.zeros_like(lid)
         line = [np.round(edge * (1 << _SHIFT)).astype(np.int32)]
         cv2.polylines(lashes, line, False, 1.0, max(1, round(2.2 * self._unit)), cv2.LINE_AA, _SHIFT)
-        dark = cv2.GaussianBlur(lashes, (0, 0), 0.7 * self._unit)[:, :, None] * min(1.0, amount * 2) * 0.75
-        closed = self._open * (1 - lid) + self._skin * lid
+        dark = np.asarray(cv2.GaussianBlur(lashes, (0, 0), 0.7 * self._unit))[:, :, None] * min(1.0, amount * 2) * 0.75
+        closed = self._open * (1 - covered) + self._skin * covered
         self._part[:] = np.clip(closed * (1 - dark), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The shape of a head: a portrait's landmarks and the head around them as a triangle mesh that turns and opens its mouth.
+"""The shape of a head: a portrait's landmarks and what is around them as a mesh that turns and opens its mouth.
 
 In: a `Portrait`, then a `Head`. Out: where every vertex of the mesh lies in three dimensions.
 Inside the face's outline the vertices are the landmarks; around it are rings that fall back as a skull does; the
@@ -79,12 +79,13 @@ class HeadMesh:
         frame's scale is not applied), z for sorting, smaller is nearer."""
         points = self._with_mouth(head)
         turned = (points - self._pivot) @ _rotation(head).T + self._pivot
-        points = points + self._freedom[:, None] * (turned - points)
+        points += self._freedom[:, None] * (turned - points)
+        moves = self._freedom > 0
         depth = _DISTANCE * self._width / max(0.2, head.scale)
-        nearness = depth / (depth + (points[:, 2] - self._ear_depth) * np.where(self._freedom > 0, 1, 0))
+        nearness = depth / (depth + (points[:, 2] - self._ear_depth) * moves)
         # The portrait was already seen in perspective: only what changed against it counts.
         at_rest = _DISTANCE * self._width
-        known = at_rest / (at_rest + (self._rest[:, 2] - self._ear_depth) * np.where(self._freedom > 0, 1, 0))
+        known = at_rest / (at_rest + (self._rest[:, 2] - self._ear_depth) * moves)
         points[:, :2] = self._centre[:2] + (points[:, :2] - self._centre[:2]) * (nearness / known)[:, None]
         return points
 
@@ -160,7 +161,7 @@ def _rotation(head: Head) -> Floats:
     about_y = [[math.cos(yaw), 0, -math.sin(yaw)], [0, 1, 0], [math.sin(yaw), 0, math.cos(yaw)]]
     about_x = [[1, 0, 0], [0, math.cos(pitch), math.sin(pitch)], [0, -math.sin(pitch), math.cos(pitch)]]
     about_z = [[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]]
-    return (np.array(about_z) @ np.array(about_y) @ np.array(about_x)).astype(np.float32)
+    return np.asarray(np.array(about_z) @ np.array(about_y) @ np.array(about_x), np.float32)
 
 
 def _triangulate(points: Floats) -> npt.NDArray[np.int32]:
@@ -172,6 +173,6 @@ def _triangulate(points: Floats) -> npt.NDArray[np.int32]:
         if (x, y) not in index:
             index[x, y] = number
             division.insert((x, y))
-    corners = division.getTriangleList().reshape(-1, 3, 2).tolist()
+    corners = np.asarray(division.getTriangleList(), np.float32).reshape(-1, 3, 2).tolist()
     found = [[index.get((x, y), -1) for x, y in triangle] for triangle in corners]
     return np.array([triangle for triangle in found if min(triangle) >= 0], np.int32)

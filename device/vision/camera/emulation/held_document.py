@@ -53,15 +53,16 @@ class HeldDocument:
         sheet = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32) - 0.5
         matrix = cv2.getPerspectiveTransform(sheet, local)
         size = (part.shape[1], part.shape[0])
-        seen = cv2.warpPerspective(art, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        warped = cv2.warpPerspective(art, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        seen = np.asarray(warped, np.uint8)
         self._glare(seen, local, held)
         if held.blur > 0.2:
-            seen = cv2.GaussianBlur(seen, (0, 0), held.blur)
+            seen = np.asarray(cv2.GaussianBlur(seen, (0, 0), held.blur), np.uint8)
         mask = np.zeros(part.shape[:2], np.uint8)
         cv2.fillConvexPoly(mask, np.round(local * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
         _fingers(seen, mask, local)
-        mask = cv2.GaussianBlur(mask, (0, 0), max(0.6, held.blur))
-        _blend(part, seen, mask)
+        soft = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.6, held.blur)), np.uint8)
+        _blend(part, seen, soft)
 
     def corners(self, held: Held, size: tuple[int, int]) -> npt.NDArray[np.float32]:
         """(4, 2) float32 pixels of the document's corners in a frame of `size` (width, height): of the side that is
@@ -121,9 +122,9 @@ def _shadow(part: Image, corners: npt.NDArray[np.float32]) -> None:
     mask = np.zeros((small[1], small[0]), np.uint8)
     shifted = corners / 8 + 0.015 * float(np.ptp(corners[:, 1])) / 8
     cv2.fillConvexPoly(mask, np.round(shifted).astype(np.int32), 90)
-    mask = 255 - cv2.GaussianBlur(mask, (0, 0), 2.0)
-    mask = cv2.resize(mask, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_LINEAR)
-    cv2.multiply(part, cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB), part, 1 / 255)
+    lit = cv2.bitwise_not(cv2.GaussianBlur(mask, (0, 0), 2.0))
+    lit = cv2.resize(lit, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_LINEAR)
+    cv2.multiply(part, cv2.cvtColor(lit, cv2.COLOR_GRAY2RGB), part, 1 / 255)
 
 
 def _fingers(seen: Image, mask: npt.NDArray[np.uint8], corners: npt.NDArray[np.float32]) -> None:

@@ -38,10 +38,11 @@ class Tremor:
     _BANDS: Final = ((0.15, 0.5, 1.0), (0.6, 1.6, 0.55), (8.0, 11.0, 0.12))  # lowest and highest Hz, amplitude
 
     def __init__(self, random: np.random.Generator) -> None:
-        parts = []
-        for low, high, amplitude in self._BANDS:
-            for _ in range(2):
-                parts.append((amplitude, random.uniform(low, high) * math.tau, random.uniform(0, math.tau)))
+        parts = [
+            (amplitude, random.uniform(low, high) * math.tau, random.uniform(0, math.tau))
+            for low, high, amplitude in self._BANDS
+            for _ in range(2)
+        ]
         norm = math.sqrt(sum(amplitude**2 for amplitude, _, _ in parts) / 2)
         self._parts = [(amplitude / norm, speed, phase) for amplitude, speed, phase in parts]
 

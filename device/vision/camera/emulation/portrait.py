@@ -133,17 +133,18 @@ def _cut_out(image: Image, points: npt.NDArray[np.float32]) -> npt.NDArray[np.ui
     small = cv2.resize(image, None, fx=_CUT_SCALE, fy=_CUT_SCALE, interpolation=cv2.INTER_AREA)
     mask = _first_guess(small.shape[:2], points * _CUT_SCALE)
     cv2.setRNGSeed(1)
-    cv2.grabCut(small, mask, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
+    unused = (0, 0, 1, 1)
+    cv2.grabCut(small, mask, unused, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
     person = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    person = _largest(cv2.morphologyEx(person, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
-    person = 1 - _largest(1 - person)  # no holes
+    opened = np.asarray(cv2.morphologyEx(person, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
+    person = 1 - _largest(1 - _largest(opened))  # no holes
     alpha = cv2.GaussianBlur(person.astype(np.float32), (0, 0), 1.0)
     alpha = cv2.resize(alpha, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.clip((alpha - 0.45) / 0.5, 0, 1) * 255, np.uint8)
 
 
 def _first_guess(shape: tuple[int, ...], points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """GrabCut's mask: face surely person, an ellipse of hair and a trapezium of shoulders probably, corners surely not."""
+    """GrabCut's mask: the face is surely person, hair and shoulders probably are, the upper corners surely not."""
     outline = points[list(FACE_OVAL), :2]
     width = float(outline[:, 0].max() - outline[:, 0].min())
     top, chin = points[10, :2], points[152, :2]

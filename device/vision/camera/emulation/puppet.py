@@ -83,19 +83,22 @@ class Puppet:
     ) -> tuple[int, int, int, int]:
         """Returns the rectangle of `person` that has been drawn: left, top, right, bottom."""
         vertices = self._mesh.vertices(head)
-        placed = vertices[:, :2] * np.float32(scale) + origin.astype(np.float32)
+        placed = np.asarray(vertices[:, :2] * scale + origin, np.float32)
         left, top = np.maximum(0, np.floor(placed.min(axis=0))).astype(int).tolist()
         right, bottom = np.ceil(placed.max(axis=0)).astype(int).tolist()
         right, bottom = min(right, person.shape[1]), min(bottom, person.shape[0])
         if right - left < 8 or bottom - top < 8:
             return 0, 0, 0, 0
         cells = ((right - left + _STEP - 1) // _STEP, (bottom - top + _STEP - 1) // _STEP)
-        local = placed - np.array([left, top], np.float32)
-        index = self._rasterise(local / _STEP - 0.25, vertices[:, 2], cells)
+        local = np.asarray(placed - (left, top), np.float32)
+        index = self._rasterise(np.asarray(local / _STEP - 0.25, np.float32), vertices[:, 2], cells)
         place = _places(index, local[self._mesh.triangles], self._mesh.texture[self._mesh.triangles])
         size = (cells[0] * _STEP, cells[1] * _STEP)
-        maps = cv2.resize(place, size, interpolation=cv2.INTER_LINEAR)[: bottom - top, : right - left]
-        patch = cv2.remap(self._texture, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        x, y = (
+            cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)[: bottom - top, : right - left] for plane in place
+        )
+        shown = cv2.remap(self._texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        patch = np.asarray(shown, np.uint8)
         if head.mouth_open > 0.02:
             _darken_mouth(patch, local[list(LIPS_INNER)], head.mouth_open)
         person[top:bottom, left:right] = patch
@@ -117,9 +120,7 @@ class Puppet:
         return index
 
 
-def _around(
-    taken: tuple[int, int, int, int], width: int, height: int
-) -> list[tuple[int, int, int, int]]:
+def _around(taken: tuple[int, int, int, int], width: int, height: int) -> list[tuple[int, int, int, int]]:
     """The rest of a `width` x `height` picture around the rectangle `taken`, as rectangles that are not empty."""
     left, top, right, bottom = taken
     rest = [(0, 0, width, top), (0, bottom, width, height), (0, top, left, bottom), (right, top, width, bottom)]
@@ -129,7 +130,7 @@ def _around(
 def _places(
     index: npt.NDArray[np.int32], corners: npt.NDArray[np.float32], texture: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """(rows, columns, 2) float32: the pixel of the portrait that each cell's centre shows, -10 where nothing does.
+    """(2, rows, columns) float32: the x and y of the pixel of the portrait that each cell's centre shows, -10 where nothing does.
 
     `corners` and `texture` are (t, 3, 2): each triangle in the patch and in the portrait.
     """
@@ -144,7 +145,7 @@ def _places(
     affine = np.concatenate([affine, np.array([[0, 0, 0, 0, -10, -10]], np.float32)])  # index -1: nothing there
     x = np.arange(index.shape[1], dtype=np.float32)[None, :] * _STEP + (_STEP - 1) / 2
     y = np.arange(index.shape[0], dtype=np.float32)[:, None] * _STEP + (_STEP - 1) / 2
-    place = np.empty((*index.shape, 2), np.float32)
+    place = np.empty((2, *index.shape), np.float32)
     for axis in range(2):  # a coefficient at a time: numpy is slow on rows of two
         by_x, by_y, start = (np.ascontiguousarray(affine[:, column]) for column in (axis, 2 + axis, 4 + axis))
         along = by_x.take(index, mode="wrap")
@@ -153,7 +154,7 @@ def _places(
         down *= y
         along += down
         along += start.take(index, mode="wrap")
-        place[:, :, axis] = along
+        place[axis] = along
     return place
 
 
@@ -167,7 +168,7 @@ def _darken_mouth(patch: npt.NDArray[np.uint8], lips: npt.NDArray[np.float32], a
     mask = np.zeros(part.shape[:2], np.float32)
     corners = np.round((lips - (left, top)) * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(mask, [corners], 1.0, cv2.LINE_AA, _SHIFT)
-    mask = cv2.GaussianBlur(mask, (0, 0), 0.8)
+    soft = np.asarray(cv2.GaussianBlur(mask, (0, 0), 0.8))
     down = np.linspace(0, 1, part.shape[0], dtype=np.float32)[:, None]
-    shade = 1 - mask * min(1.0, amount * 1.6) * np.clip((down - 0.25) * 3.5, 0, 0.84)
+    shade = 1 - soft * min(1.0, amount * 1.6) * np.clip((down - 0.25) * 3.5, 0, 0.84)
     part[:, :, :3] = (part[:, :, :3] * shade[:, :, None]).astype(np.uint8)

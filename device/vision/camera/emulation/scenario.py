@@ -24,10 +24,6 @@ Degrees = Annotated[float, Meta(ge=-60, le=60)]
 Seconds = Annotated[float, Meta(ge=0, le=600)]
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
 class Behaviour(enum.StrEnum):
     """What the person does when told what to do."""
 
@@ -67,7 +63,7 @@ class Species(enum.StrEnum):
     MESH_WARP_INJECTED = "mesh_warp_injected"
 
 
-class Fields(_Table):
+class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is printed on the document. Dates are days before or after today, so that a scenario does not age."""
 
     type: DocumentType = DocumentType.PASSPORT
@@ -83,7 +79,7 @@ class Fields(_Table):
     issued_days_ago: Annotated[int, Meta(ge=0, le=10_000)] = 700
 
 
-class Tampering(_Table):
+class Tampering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One character of the machine readable zone, printed as another; check digits stay those of the true text."""
 
     line: Annotated[int, Meta(ge=1, le=3)]
@@ -91,7 +87,7 @@ class Tampering(_Table):
     character: Annotated[str, Meta(pattern=r"^[A-Z0-9<]$")]
 
 
-class Document(_Table):
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The document that is shown. `portrait` names a face as `Who.face` does."""
 
     layout: Annotated[str, Meta(pattern=r"^(TD1|TD3|none)$")] = "TD3"
@@ -100,7 +96,7 @@ class Document(_Table):
     tampering: Tampering | None = None
 
 
-class Holding(_Table):
+class Holding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the document is held in one stage.
 
     `height` is the document's as a share of the frame's; `x` and `y` its centre, from the frame's top left corner;
@@ -119,7 +115,7 @@ class Holding(_Table):
     motion: Annotated[float, Meta(ge=0, le=40)] = 1.2
 
 
-class Who(_Table):
+class Who(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who stands there and what they do.
 
     `face` and `second_face` are `astronaut`, `grace_hopper` or the path of a picture of one face.
@@ -144,7 +140,7 @@ class Who(_Table):
     attack: Species = Species.NONE
 
 
-class Light(_Table):
+class Light(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The room's light and the sensor's noise. `level` is exposure, `gradient` how much brighter one side is."""
 
     level: Annotated[float, Meta(ge=0.02, le=3)] = 1.0
@@ -154,7 +150,7 @@ class Light(_Table):
     warmth: Annotated[float, Meta(ge=-0.3, le=0.3)] = 0.03
 
 
-class CameraFault(_Table):
+class CameraFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A fault of the camera that begins `after` seconds into `stage`."""
 
     fault: Fault = Fault.NONE
@@ -162,7 +158,7 @@ class CameraFault(_Table):
     after: Seconds = 1.0
 
 
-class Scenario(_Table):
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One whole scene with its person, their document and the camera. `expected` is documentation and test data."""
 
     summary: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -177,7 +173,8 @@ class Scenario(_Table):
     def held(self, stage: Stage) -> Holding:
         """How the document is held in `stage`."""
         beside = Holding(height=0.33, x=0.83, y=0.55, tilt_x=2, tilt_y=-8, turn=-2, glare=0.15, blur=0.4)
-        return self.holding.get(stage, beside if stage is Stage.HOLDING else Holding())
+        other = beside if stage is Stage.HOLDING else self.holding.get(Stage.DOCUMENT, Holding())
+        return self.holding.get(stage, other)
 
 
 SHOWING: Final = frozenset({Stage.DOCUMENT, Stage.DOCUMENT_BACK, Stage.HOLDING})

@@ -71,7 +71,8 @@ class Scene:
         """What the camera sees of `pose`."""
         held = pose.held if self._document is not None else None
         if held is not None and held.height > _NEAR:  # the lens is focused on what is near
-            image = cv2.resize(self._people(pose, self._room_small), self._size, interpolation=cv2.INTER_LINEAR)
+            people = self._people(pose, self._room_small)
+            image = np.asarray(cv2.resize(people, self._size, interpolation=cv2.INTER_LINEAR), np.uint8)
         else:
             image = self._people(pose, self._room)
         if held is not None and self._document is not None:
@@ -115,9 +116,10 @@ class Sensor:
         width, height = size[0] + 64, size[1] + 64
         self._fields = []
         for _ in range(_NOISE_FIELDS):
-            field = random.standard_normal((height, width, 3), dtype=np.float32)
-            field = cv2.GaussianBlur(field, (0, 0), 0.6)
-            field *= noise / float(field.std())
+            field = np.asarray(
+                cv2.GaussianBlur(random.standard_normal((height, width, 3), np.float32), (0, 0), 0.6), np.float32
+            )
+            field *= np.float32(noise / float(field.std()))
             # Half a grey level more, since shifting rounds down. Products with a gain of up to 2 fit 16 bits.
             self._fields.append(np.clip((field + 0.5) * _NOISE_UNIT, -255, 255).astype(np.int16))
         self._scratch = np.empty((size[1], size[0], 3), np.int16)
@@ -140,7 +142,7 @@ def _room(size: tuple[int, int], random: np.random.Generator) -> Image:
     """A wall, a door frame, a shelf and a picture, all out of focus."""
     width, height = size
     room = np.empty((height, width, 3), np.uint8)
-    room[:] = random.integers((176, 172, 164), (204, 200, 194))
+    room[:] = random.integers(168, 200) + random.integers((0, -2, -12), (10, 4, 2))
     door = round(width * random.uniform(0.05, 0.16))
     cv2.rectangle(room, (door, round(height * 0.08)), (door + width // 6, height), (150, 140, 128), -1)
     cv2.rectangle(room, (door + 14, round(height * 0.12)), (door + width // 6 - 14, height), (168, 158, 146), -1)
@@ -171,8 +173,8 @@ def _covered(image: Image, cover: float) -> Image:
     height = image.shape[0]
     rows = np.arange(height, dtype=np.float32)[:, None]
     palm = np.clip((rows - height * (1.25 - 1.5 * cover)) / (0.22 * height), 0, 1)
-    open_ = (255 * (1 - palm)).astype(np.uint8)
-    open_ = cv2.cvtColor(np.ascontiguousarray(np.broadcast_to(open_, image.shape[:2])), cv2.COLOR_GRAY2RGB)
+    light = (255 * (1 - palm)).astype(np.uint8)
+    open_ = cv2.cvtColor(np.ascontiguousarray(np.broadcast_to(light, image.shape[:2])), cv2.COLOR_GRAY2RGB)
     glow: npt.NDArray[np.uint8] = np.empty_like(image)
     glow[:] = (11, 4, 3)
     return np.asarray(cv2.add(cv2.multiply(image, open_, scale=1 / 255), glow), np.uint8)
