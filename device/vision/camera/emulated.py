@@ -58,7 +58,7 @@ class PacedCamera(Camera):
         self._frame_time = 1.0 / config.fps
         self._fast = config.pace == "fast"
         self._begun = self._clock = 0.0
-        self._number = -1
+        self._slot, self._silent = -1, 0
 
     @property
     def identity(self) -> CameraIdentity:
@@ -70,26 +70,34 @@ class PacedCamera(Camera):
 
     @abc.abstractmethod
     def _picture(self, number: int, time: float) -> Image | None:
-        """Frame `number` as it is at `time`, or None if the camera is silent now. Raises `CameraError` at the end."""
+        """The frame of slot `number` as it is at `time`, or None if the camera is silent now. Raises `CameraError` at the end."""
 
     def _open(self) -> None:
         self._begun = self._clock = time.monotonic()
-        self._number = -1
+        self._slot, self._silent = -1, 0
 
     def _read(self, timeout: float) -> Frame | None:
-        """Waits for the next frame's time. A reader that is late gets the newest frame, as from a device."""
-        number = max(self._number + 1, int((self.time() - self._begun) / self._frame_time + 1e-6))
-        due = self._begun + number * self._frame_time
+        """Waits for the next frame's time. A reader that is late gets the newest frame, as from a device; frames that
+        the camera did not make (it was silent) have no number."""
+        slot = max(self._slot + 1, self._slot_now())
+        due = self._begun + slot * self._frame_time
         if not self._fast and due - time.monotonic() > timeout:
             time.sleep(timeout)
             return None
         self._wait_until(due)
-        image = self._picture(number, due)
+        image = self._picture(slot, due)
         if image is None:
-            self._wait_until(max(due, self.time() + max(0.0, timeout)) if self._fast else due + timeout)
+            self._wait_until(max(due, self.time()) + timeout)
+            silent = max(1, self._slot_now() - slot)
+            self._silent += silent
+            self._slot = slot + silent - 1
             return None
-        self._number = number
-        return Frame(image, due, number, self._identity)
+        self._slot = slot
+        return Frame(image, due, slot - self._silent, self._identity)
+
+    def _slot_now(self) -> int:
+        """Frame times that have passed since the camera was opened."""
+        return int((self.time() - self._begun) / self._frame_time + 1e-6)
 
     def _wait_until(self, moment: float) -> None:
         if self._fast:
@@ -98,7 +106,7 @@ class PacedCamera(Camera):
             time.sleep(remaining)
 
     def _close(self) -> None:
-        self._number = -1
+        """Nothing is held open between frames."""
 
 
 class FolderCamera(PacedCamera):
@@ -152,7 +160,6 @@ class VideoCamera(PacedCamera):
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
     def _close(self) -> None:
-        super()._close()
         capture, self._capture = self._capture, None
         if capture is not None:
             capture.release()

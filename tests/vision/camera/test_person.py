@@ -113,7 +113,7 @@ def test_the_hand_follows_guidance() -> None:
     assert after is not None
     assert glare is not None
     assert after.height > 1.08 * before.height
-    assert abs(glare.tilt_y - after.tilt_y) > 4
+    assert abs(glare.tilt_y - after.tilt_y) > 2
 
 
 def test_who_ignores_the_challenge_does_not_move() -> None:

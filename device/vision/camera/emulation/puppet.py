@@ -130,7 +130,7 @@ def _around(taken: tuple[int, int, int, int], width: int, height: int) -> list[t
 def _places(
     index: npt.NDArray[np.int32], corners: npt.NDArray[np.float32], texture: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """(2, rows, columns) float32: the x and y of the pixel of the portrait that each cell's centre shows, -10 where nothing does.
+    """(2, rows, columns) float32: x and y of the portrait's pixel that each cell's centre shows, -10 where none does.
 
     `corners` and `texture` are (t, 3, 2): each triangle in the patch and in the portrait.
     """
