@@ -70,7 +70,7 @@ class PacedCamera(Camera):
 
     @abc.abstractmethod
     def _picture(self, number: int, time: float) -> Image | None:
-        """The frame of slot `number` as it is at `time`, or None if the camera is silent now. Raises `CameraError` at the end."""
+        """The frame of slot `number` at `time`; None if the camera is silent now. Raises `CameraError` at the end."""
 
     def _open(self) -> None:
         self._begun = self._clock = time.monotonic()
