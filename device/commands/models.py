@@ -17,7 +17,9 @@ from rich.table import Table
 from device.commands.fetch import NetworkFetcher
 from device.vision.inference.install import ModelStatus, State, install, listing, verify
 from device.vision.inference.manifest import install_folder, load_manifest
+from device.vision.inference.openvino import build
 
+BUILDERS = {"openvino": build}
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
 
@@ -60,7 +62,12 @@ def install_(names: tuple[str, ...], into: Path | None, as_json: bool) -> None:
     console = Console(stderr=True)
     destination = into or install_folder()
     done = install(
-        load_manifest(), names, destination, NetworkFetcher(), lambda line: console.print(line, highlight=False)
+        load_manifest(),
+        names,
+        destination,
+        NetworkFetcher(),
+        lambda line: console.print(line, highlight=False),
+        BUILDERS,
     )
     for one in done:
         if as_json:

@@ -173,9 +173,10 @@ class _Getter:
         self._wheels: dict[str, Path] = {}
 
     def get(self, entry: ModelEntry) -> Path:
-        mirrored = self._fetcher.mirrored(entry.file, entry.sha256, self._folder)
-        if mirrored is not None:
-            return mirrored
+        if not isinstance(entry.source, BuildSource):  # a mirror has what such a model is built from
+            mirrored = self._fetcher.mirrored(entry.file, entry.sha256, self._folder)
+            if mirrored is not None:
+                return mirrored
         match entry.source:
             case UrlSource(url=url, size=size):
                 self._progress(f"{entry.name}: fetching {url}")
