@@ -115,27 +115,27 @@ class FaceDetector:
         return settle(found, self._short.suppression_iou)
 
     def search(self, image: Image) -> list[Detection]:
-        """Every face down to about a tenth of the picture's short side, such as the portrait on a card in hand; largest
+        """Every face down to about a twentieth of the picture's short side, such as the portrait on a card in hand; largest
         first.
 
-        Looks with both models at the whole and into overlapping squares: some twenty times the work of `detect`, and
+        Looks with both models at the whole and into overlapping squares: some fifty times the work of `detect`, and
         more that is no face after all, so that whoever asks has to confirm each with its landmarks.
         """
         found = self._short.detect(image) + self._full.detect(image)
         for left, top, side in tiles(image.shape[1], image.shape[0]):
             part = np.ascontiguousarray(image[top : top + side, left : left + side])
-            model = self._full if side == min(image.shape[:2]) else self._short
+            model = self._short if min(image.shape[:2]) // 2 < side < min(image.shape[:2]) else self._full
             found += [face.moved(left, top) for face in model.detect(part)]
-        return settle(found, self._short.suppression_iou)
+        return settle(found, self._short.suppression_iou, keep_unsure=True)
 
 
-def settle(found: list[Detection], iou_limit: float) -> list[Detection]:
-    """One detection for each face out of several looks, largest first. Where there is a sure face, the unsure ones go:
-    most of them are patterns, and a large one must not pass for the person."""
+def settle(found: list[Detection], iou_limit: float, *, keep_unsure: bool = False) -> list[Detection]:
+    """One detection for each face out of several looks, largest first. Where there is a sure face, the unsure ones go,
+    unless somebody confirms them: most of them are patterns, and a large one must not pass for the person."""
     ranked = sorted(found, key=lambda face: (face.sure, face.score), reverse=True)
     kept: list[Detection] = []
     for face in ranked:
-        if kept and kept[0].sure and not face.sure:
+        if not keep_unsure and kept and kept[0].sure and not face.sure:
             break
         boxes = np.array([other.box for other in kept], dtype=np.float32).reshape(-1, 4)
         if not (_iou(np.array(face.box, dtype=np.float32), boxes) > iou_limit).any():
@@ -144,9 +144,10 @@ def settle(found: list[Detection], iou_limit: float) -> list[Detection]:
 
 
 def tiles(width: int, height: int) -> list[tuple[int, int, int]]:
-    """(left, top, side) of squares that overlap by half: of the short side, and of half the long side."""
+    """(left, top, side) of squares that overlap by half: of the short side, of half the long, of half the short."""
     squares = []
-    for side in sorted({min(width, height), min(max(width, height) // 2, width, height)}, reverse=True):
+    short, long = sorted((width, height))
+    for side in sorted({short, min(long // 2, short), short // 2}, reverse=True):
         if side < SMALLEST_TILE:
             continue
         for top in _steps(height, side):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from device.protocol import FaceBox, HeadPose
 from device.vision.camera.base import Image
 from device.vision.face.detector import Detection, FaceDetector
@@ -65,7 +67,11 @@ class FaceFinder:
     def look(self, image: Image) -> FaceScene:
         """Every face, with the largest one measured."""
         detections = tuple(self._detector.detect(image))
-        return FaceScene(detections, self.view(image, detections[0]) if detections else None)
+        for number, detection in enumerate(detections):
+            view = self.view(image, detection)
+            if view is not None:  # larger ones without landmarks were patterns
+                return FaceScene(detections[number:], view)
+        return FaceScene(detections, None)
 
     def search(self, image: Image) -> list[FaceView]:
         """Every face that its landmarks confirm, small ones such as a document's portrait too, largest first.
@@ -74,6 +80,15 @@ class FaceFinder:
         """
         views = (self.view(image, detection) for detection in self._detector.search(image))
         return [view for view in views if view is not None]
+
+    def near(self, image: Image, view: FaceView) -> FaceView | None:
+        """The face that was at `view` a frame ago, looked for in the square three times its size around it."""
+        left, top, right, bottom = view.landmarks.box
+        side = 3 * max(right - left, bottom - top)
+        x, y = max(0, round((left + right - side) / 2)), max(0, round((top + bottom - side) / 2))
+        part = np.ascontiguousarray(image[y : y + round(side), x : x + round(side)])
+        found = self._detector.detect(part) if min(part.shape[:2]) > 0 else []
+        return self.view(image, found[0].moved(x, y)) if found else None
 
     def view(self, image: Image, detection: Detection) -> FaceView | None:
         """Measures one detected face; None if the landmark model sees no face there."""

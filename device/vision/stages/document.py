@@ -79,6 +79,10 @@ class DocumentSides:
         self._since_portrait += 1
         if reading.document_image is not None:
             scene = self._tools.faces.look(reading.document_image)
+            # One look misses a tenth of portraits, the small ones; a search is dear, and not needed once they are known.
+            if scene.main is None and self.portraits_seen < PORTRAITS_WANTED:
+                found = self._tools.faces.search(reading.document_image)
+                scene = FaceScene(tuple(view.detection for view in found), next(iter(found), None))
             self._take_portrait(reading.document_image, scene.main)
             if self._tools.presentation is not None:
                 self._tools.presentation.add(reading.document_image, scene.detections)

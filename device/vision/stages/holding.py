@@ -10,7 +10,6 @@ from typing import Final
 
 from device.protocol import Check, CheckReport, FmrLevel, Guidance, Reason, Stage
 from device.vision.camera.base import Frame, Image
-from device.vision.face.detector import Detection
 from device.vision.face.matcher import FaceMatcher
 from device.vision.face.view import FaceFinder, FaceView
 from device.vision.stages.base import Findings, StageMachine, Step, failed, not_performed, passed
@@ -45,6 +44,7 @@ class HoldingStage(StageMachine):
         self._findings = findings
         self._matches = 0
         self._mismatches = 0
+        self._portrait: FaceView | None = None
         self._trouble = Reason.FACE_NOT_FOUND
 
     @property
@@ -60,28 +60,29 @@ class HoldingStage(StageMachine):
     def observe(self, frame: Frame) -> Step:
         if not self._able:
             return Step(Guidance.WAIT)
-        scene = self._faces.look(frame.image)
-        if scene.main is None:
+        live = self._faces.look(frame.image).main
+        if live is None:
             return Step(Guidance.SHOW_FACE)
-        if _second_person(scene.detections):
+        low, high = (_width(live) * share for share in PORTRAIT_TO_FACE)
+        others = self._others(frame.image, live)
+        if any(_width(view) > high for view in others):
             self._trouble = Reason.FACE_MULTIPLE
-            return Step(Guidance.ONE_PERSON, scene.main)
+            return Step(Guidance.ONE_PERSON, live)
         self._trouble = Reason.HOLDING_NOT_SEEN
-        portrait = self._find_portrait(frame.image, scene.detections, scene.main)
+        portrait = self._portrait = next((view for view in others if _width(view) >= low), None)
         if portrait is None:
-            return Step(Guidance.HOLD_DOCUMENT_BESIDE_FACE, scene.main)
+            return Step(Guidance.HOLD_DOCUMENT_BESIDE_FACE, live)
         if self._is_the_portrait(frame.image, portrait):
             self._matches += 1
         else:
             self._mismatches += 1
-        return Step(Guidance.HOLD_STILL, scene.main)
+        return Step(Guidance.HOLD_STILL, live)
 
-    def _find_portrait(self, image: Image, detections: tuple[Detection, ...], live: FaceView) -> FaceView | None:
-        low, high = (_width(live.detection) * share for share in PORTRAIT_TO_FACE)
-        for detection in detections[1:]:
-            if low <= _width(detection) <= high:
-                return self._faces.view(image, detection)
-        return None
+    def _others(self, image: Image, live: FaceView) -> list[FaceView]:
+        """Faces beside the live one. Once the portrait was found, only where it was: a search costs many looks."""
+        tracked = self._faces.near(image, self._portrait) if self._portrait is not None else None
+        found = [tracked] if tracked is not None else self._faces.search(image)
+        return [view for view in found if not _same(view, live)]
 
     def _is_the_portrait(self, image: Image, portrait: FaceView) -> bool:
         assert self._embedder is not None
@@ -104,9 +105,13 @@ class HoldingStage(StageMachine):
         return [not_performed(check, self._trouble, METHOD)]
 
 
-def _second_person(detections: tuple[Detection, ...]) -> bool:
-    return any(_width(other) > PORTRAIT_TO_FACE[1] * _width(detections[0]) for other in detections[1:])
+def _width(view: FaceView) -> float:
+    left, _, right, _ = view.landmarks.box
+    return right - left
 
 
-def _width(detection: Detection) -> float:
-    return detection.box[2] - detection.box[0]
+def _same(view: FaceView, live: FaceView) -> bool:
+    """Whether two views are of the same face: the middle of one lies within the other."""
+    left, top, right, bottom = live.landmarks.box
+    x, y = view.landmarks.points[:, :2].mean(axis=0)
+    return bool(left <= x <= right and top <= y <= bottom)
