@@ -18,7 +18,7 @@ from device.vision.camera.base import Frame, Image
 from device.vision.document.fusion import DocumentFusion, DocumentResult
 from device.vision.document.reader import DocumentReading
 from device.vision.face.landmarks import Landmarks
-from device.vision.face.view import FaceFinder, FaceView
+from device.vision.face.view import FaceFinder, FaceScene, FaceView
 from device.vision.stages.base import Findings, StageMachine, Step, failed, not_performed
 from device.vision.stages.presentation import PresentationVotes
 
@@ -79,8 +79,8 @@ class DocumentSides:
         self._since_portrait += 1
         if reading.document_image is not None:
             scene = self._tools.faces.look(reading.document_image)
-            # One look misses a tenth of portraits, the small ones; a search is dear, and not needed once they are known.
-            if scene.main is None and self.portraits_seen < PORTRAITS_WANTED:
+            # One look misses a tenth of portraits, the small ones. A search is dear: now and then, until they are known.
+            if scene.main is None and self.portraits_seen < PORTRAITS_WANTED and self._since_portrait % 3 == 1:
                 found = self._tools.faces.search(reading.document_image)
                 scene = FaceScene(tuple(view.detection for view in found), next(iter(found), None))
             self._take_portrait(reading.document_image, scene.main)
