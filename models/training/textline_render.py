@@ -125,7 +125,7 @@ class LineRenderer:
         if self._other:
             font = ImageFont.truetype(str(rng.choice(self._other)), int(rng.uniform(0.4, 1.7) * GLYPH))
             for row in range(3):
-                words = " ".join(textline_content._word(rng) for _ in range(12))
+                words = " ".join(textline_content.word(rng) for _ in range(12))
                 words = words.lower() if rng.random() < 0.6 else words.title()
                 place = (rng.uniform(-3, 2) * GLYPH, (row * 1.5 + rng.uniform(-0.5, 0.5)) * GLYPH)
                 ImageDraw.Draw(image).text(place, words, 255, font)
