@@ -79,7 +79,7 @@ class DocumentSides:
         self._since_portrait += 1
         if reading.document_image is not None:
             scene = self._tools.faces.look(reading.document_image)
-            # One look misses a tenth of portraits, the small ones. A search is dear: now and then, until they are known.
+            # One look misses a tenth of portraits, the small ones. A search is dear: now and then, until known.
             if scene.main is None and self.portraits_seen < PORTRAITS_WANTED and self._since_portrait % 3 == 1:
                 found = self._tools.faces.search(reading.document_image)
                 scene = FaceScene(tuple(view.detection for view in found), next(iter(found), None))

@@ -5,12 +5,14 @@ import pytest
 from device.config import BoxConfig, Config
 from device.errors import ConfigurationError, ModelError
 from device.vision.inference.manifest import (
+    PackageSource,
     Task,
     install_folder,
     load_manifest,
     package_folder,
     search_folders,
 )
+from device.vision.inference.model import digest
 from tests.vision.inference.bundles import describe, make_bundle
 
 
@@ -26,6 +28,13 @@ def test_package_manifest_names_every_file_with_its_licence():
         assert entry.training_data
         if entry.card:
             assert (package_folder() / entry.card).is_file(), f"{entry.name}: no card {entry.card}"
+
+
+def test_models_that_come_with_the_package_are_the_ones_described():
+    manifest = load()
+    packaged = [entry for entry in manifest if isinstance(entry.source, PackageSource)]
+    for entry in packaged:
+        assert digest(manifest.path(entry)).hex() == entry.sha256, entry.file
 
 
 def test_one_default_per_task():

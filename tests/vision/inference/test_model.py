@@ -112,3 +112,10 @@ def test_prepare_scales_and_reorders(tmp_path):
     assert x.shape == (1, 4, 4, 3)
     assert x.dtype == np.float32
     np.testing.assert_array_equal(x[0, 0, 0], [-1, -1, 99])
+
+
+def test_no_runtime_says_what_to_install(tmp_path, monkeypatch):
+    manifest, entry = bundle(tmp_path, describe(), "tiny_float.tflite")
+    monkeypatch.setattr("device.vision.inference.model.Interpreter", None)
+    with pytest.raises(ModelError, match="pip install ai-edge-litert"):
+        load_model(manifest, entry)
