@@ -6,6 +6,7 @@ millimetre.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import cv2
@@ -103,18 +104,22 @@ def _feather(width: int, height: int, border: int) -> np.ndarray:
 
 
 def _guilloche(width: int, height: int, tint: tuple[int, int, int], random: np.random.Generator) -> Image:
-    """Paper with a gradient and fine interlaced lines in three tints, as rosettes and waves."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    paper = np.empty((height, width, 3), np.float32)
+    """Paper with a gradient and fine interlaced lines in three tints, whose direction and spacing change all over it
+    as in security print (a screen's grid is what never changes). Drawn at half the resolution: ink bleeds."""
+    y, x = np.mgrid[0 : height // 2 + 1, 0 : width // 2 + 1].astype(np.float32) * np.float32(2 / DOTS)  # millimetres
+    paper = np.empty((*x.shape, 3), np.float32)
     paper[:] = tint
-    paper += (6 * np.sin(x / width * 3 + random.uniform(0, 6)) + 5 * np.cos(y / height * 2))[:, :, None]
+    paper += (6 * np.sin(x * np.float32(3 * DOTS / width)) + 5 * np.cos(y * np.float32(2 * DOTS / height)))[:, :, None]
     for index in range(3):
-        bend = random.uniform(8, 22) * DOTS / 6 * np.sin(x / (random.uniform(9, 26) * DOTS) + random.uniform(0, 6))
-        centre_x, centre_y = random.uniform(0.2, 0.8) * width, random.uniform(0.2, 0.8) * height
-        radius = np.hypot(x - centre_x, y - centre_y)
-        angle = np.arctan2(y - centre_y, x - centre_x)
-        wave = y + bend if index else radius + 1.2 * DOTS * np.sin(random.integers(7, 15) * angle)
-        lines = np.clip(np.cos(wave * (2 * np.pi / (random.uniform(0.8, 1.3) * DOTS))) * 2 - 1, 0, 1)
-        paper -= lines[:, :, None] * random.uniform(6, 26, 3).astype(np.float32)
-    paper += random.normal(0, 1.5, (height, width, 1))
-    return np.clip(paper, 0, 255).astype(np.uint8)
+        place = float(random.uniform(0.2, 0.8)) * width / DOTS, float(random.uniform(0.2, 0.8)) * height / DOTS
+        away = np.hypot(x - place[0], y - place[1])
+        along = (y if index else away) / float(random.uniform(0.75, 1.05))
+        for _ in range(3):  # bends it: wavelength 18 to 45 mm, deep enough to change the spacing by a third
+            turn, wave = float(random.uniform(0, math.tau)), float(random.uniform(18, 45))
+            phase = (x * math.cos(turn) + y * math.sin(turn)) * (math.tau / wave) + float(random.uniform(0, math.tau))
+            along += np.sin(phase) * (wave / math.tau * 0.42)
+        ink = np.clip(np.cos(along * math.tau) * 1.6 - 0.6, 0, 1)
+        paper -= ink[:, :, None] * random.uniform(4, 19, 3).astype(np.float32)
+    full = np.asarray(cv2.resize(paper, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+    full += random.standard_normal((height, width, 1), np.float32) * np.float32(1.5)
+    return np.clip(full, 0, 255).astype(np.uint8)

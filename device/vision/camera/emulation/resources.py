@@ -6,6 +6,7 @@ and a hundred megabytes for the sake of one file each.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -60,6 +61,7 @@ def load_picture(named: str) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+@functools.cache
 def font(kind: str, pixels: float) -> FreeTypeFont:
     """`ocr_b`, `plain` or `bold` (DejaVu Sans, from matplotlib) with the given size of the em in pixels."""
     try:
