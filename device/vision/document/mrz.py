@@ -35,6 +35,10 @@ from device.vision.document.parameters import parameters
 MAX_TAIL: Final = 6
 """Longest tail of a document number that is looked for; 15 characters are more than any issuer prints."""
 
+CODE_WEIGHT: Final = 4.0
+"""The first letter names the document's kind (Doc 9303-3 section 4.4), so it says more of the layout than other
+characters: a passport whose last check digit is forged must not be taken for a visa, which has none."""
+
 LOOK_ALIKES: Final = frozenset(
     frozenset(pair) for pair in ("O0", "Q0", "D0", "U0", "I1", "L1", "T1", "Z2", "Z7", "A4", "S5", "G6", "B8", "E3")
 )
@@ -201,7 +205,7 @@ class _Decoder:
         total = sum(self._at(cell, self._free[cell]) for cell in self._free)
         if code is not None:
             row = self._lines[code.span.line][code.span.start]
-            total += float(row[search.mask(codes)].max() - row.max())
+            total += CODE_WEIGHT * float(row[search.mask(codes)].max() - row.max())
         for number, character in enumerate(self._layout.issuing_state):
             total += self._at((0, 2 + number), character) - float(self._lines[0][2 + number].max())
         held = len(self._layout.checks) if self._bound_gap <= self._limits["repair_gap"] else 0
@@ -246,6 +250,17 @@ class _Decoder:
         is said to be printed wrong only if it is clear that this is what is printed."""
         return float(sum(-self._at(cell, character) for cell, character in text.items()))
 
+    def _name_tail(self, text: Mapping[Cell, str]) -> set[Cell]:
+        """The fillers at the end of the name field, but for the first two of them."""
+        tail: set[Cell] = set()
+        names = self._layout.element("names")
+        if names is not None:
+            cells = [(names.span.line, index) for index in range(names.span.start, names.span.stop)]
+            while cells and text[cells[-1]] == FILLER:
+                tail.add(cells.pop())
+            tail -= {(line, index + offset) for line, index in cells[-1:] for offset in (1, 2)}
+        return tail
+
     def _surprise(self, text: Mapping[Cell, str]) -> float:
         """-log of the probability of the text among all that alphabets and check digits allow."""
         bound: set[Cell] = set()
@@ -255,8 +270,12 @@ class _Decoder:
                 self._at(step.cell, text[step.cell]) for step in walk
             )
             bound |= {step.cell for step in walk}
+        tail = self._name_tail(text)
         for cell, row in self._rows.items():
             if cell not in bound:
-                allowed = row[np.isfinite(row)]
-                total += float(np.log(np.exp(allowed).sum())) - self._at(cell, text[cell])
+                chosen = self._at(cell, text[cell])
+                others = np.exp(row[np.isfinite(row)]).sum() - np.exp(chosen)
+                if cell in tail:  # a letter there would be a name beginning anew
+                    others *= np.exp(-self._limits["name_restart"])
+                total += float(np.log(np.exp(chosen) + max(0.0, others))) - chosen
         return max(0.0, total)

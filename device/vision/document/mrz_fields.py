@@ -65,7 +65,8 @@ class DocumentFields:
     """The fields of one source. Empty text means that the source does not say.
 
     Names are in capital letters with spaces as on the document; states and nationality are ICAO three-letter codes
-    without fillers ("D", "UTO"); `jurisdiction` is the part of the state that issued it (ISO 3166-2); `sex` is "F", "M", "X" (unspecified) or "" (not said).
+    without fillers ("D", "UTO"); `jurisdiction` is the part of the state that issued it (ISO 3166-2); `sex` is "F",
+    "M", "X" (unspecified) or "" (not said).
     `expires` is False only if the document says that it has no expiry; a source may also just not say it.
     """
 

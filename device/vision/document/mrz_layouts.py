@@ -108,10 +108,10 @@ def check_digit(text: str) -> str:
     return str(sum(VALUES[character] * WEIGHTS[index % 3] for index, character in enumerate(text)) % 10)
 
 
-def _upper(line: int = 0) -> tuple[Element, ...]:
+def _upper(codes: str) -> tuple[Element, ...]:
     return (
-        Element("document_code", Span(line, 0, 2), (LETTERS, ANY)),
-        Element("issuing_state", Span(line, 2, 5), (ALPHA,)),
+        Element("document_code", Span(0, 0, 2), (codes, ANY)),
+        Element("issuing_state", Span(0, 2, 5), (ALPHA,)),
     )
 
 
@@ -143,24 +143,25 @@ def _composite(stop: int) -> CheckDigit:
 TD3: Final = Layout(
     "TD3",
     (44, 44),
-    _upper() + _lower(44, 42),
+    _upper("PIAC") + _lower(44, 42),
     (
         *_TWO_LINE_CHECKS,
         CheckDigit("optional_data", Span(1, 42, 43), (Span(1, 28, 42),), optional=True),
         _composite(43),
     ),
-    ("P",),
+    ("P", "I", "A", "C"),
 )
+"""I, A and C are those of official travel documents of this size, which editions of Doc 9303 before the seventh had."""
 TD2: Final = Layout(
-    "TD2", (36, 36), _upper() + _lower(36, 35), (*_TWO_LINE_CHECKS, _composite(35)), ("I", "A", "C", "P")
+    "TD2", (36, 36), _upper("IACP") + _lower(36, 35), (*_TWO_LINE_CHECKS, _composite(35)), ("I", "A", "C", "P")
 )
-MRV_A: Final = Layout("MRV-A", (44, 44), _upper() + _lower(44, 44), _TWO_LINE_CHECKS, ("V",))
-MRV_B: Final = Layout("MRV-B", (36, 36), _upper() + _lower(36, 36), _TWO_LINE_CHECKS, ("V",))
+MRV_A: Final = Layout("MRV-A", (44, 44), _upper("V") + _lower(44, 44), _TWO_LINE_CHECKS, ("V",))
+MRV_B: Final = Layout("MRV-B", (36, 36), _upper("V") + _lower(36, 36), _TWO_LINE_CHECKS, ("V",))
 TD1: Final = Layout(
     "TD1",
     (30, 30, 30),
     (
-        *_upper(),
+        *_upper("IACPVB"),
         Element("document_number", Span(0, 5, 14)),
         Element("optional_data", Span(0, 15, 30)),
         Element("date_of_birth", Span(1, 0, 6), DATE),
