@@ -1,8 +1,8 @@
 """Renders photographs of documents with a machine readable zone, and measures the document reader on them.
 
-In: a seed. Out: `Scene`s (an RGB image and the lines that are printed), and as a command the figures: how many zones are
-exactly right by the height of their characters, and how many wrong texts were called consistent. With `--altered` every
-zone has one character changed after its check digits were computed: it has to be read as printed.
+In: a seed. Out: `Scene`s (an RGB image and the lines that are printed), and as a command the figures: how many zones
+are exactly right by the height of their characters, and how many wrong texts were called consistent. With `--altered`
+every zone has one character changed after its check digits were computed: it has to be read as printed.
 
     python -m models.training.textline_scenes --count 1000 [--altered] [--seed 1]
 """
@@ -13,6 +13,7 @@ import argparse
 import datetime
 import statistics
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -205,7 +206,7 @@ def main() -> None:
         if holds and not exact:
             wrong += 1
             print("wrong but consistent:", scene.lines, reading.mrz.lines)
-    for low, high in zip(BINS, BINS[1:], strict=False):
+    for low, high in pairwise(BINS):
         part = [exact for capital, exact in rows if low <= capital < high]
         if part:
             print(f"characters {low}-{high} px: {sum(part)} of {len(part)} exact ({sum(part) / len(part):.1%})")
