@@ -168,7 +168,7 @@ class Verification:
     def _observe(self, admission: Admission) -> tuple[_Observation, Meeting]:
         """Has vision look. The worker that was met may have given up waiting for consent; then another is met."""
         policy, meeting = admission.policy, admission.meeting
-        if _wait([meeting.channel], 0):
+        if not meeting.fresh:
             meeting.channel.close()
             try:
                 meeting = self._office.vision.meet()
@@ -178,7 +178,9 @@ class Verification:
         with meeting:
             try:
                 meeting.channel.send(policy.order(self._id, challenge_seed(self._request.nonce)))
-                return self._listen(policy, meeting.channel), meeting
+                observation = self._listen(policy, meeting.channel)
+                log.info("verification %s: vision said %d bytes", self._id, meeting.channel.bytes_received)
+                return observation, meeting
             except PeerError as error:
                 log.error("verification %s: vision is lost: %s", self._id, error)
                 self._office.vision.note(f"lost during a verification: {error}"[:128])

@@ -22,7 +22,7 @@ from device.protocol import FROM_VISION, MAX_VISION_BYTES, TO_VISION, VISION_MES
 
 GREETING_SECONDS: Final = 20.0
 """How long a worker may take to say that it is ready: on a small board it may still be loading its models."""
-_KEPT_SECONDS: Final = 7.0  # a worker waits ten seconds for its order
+_FRESH_SECONDS: Final = 7.0  # a worker waits ten seconds for its order
 _PROBE_AFTER: Final = 300.0
 _PROBE_AGAIN: Final = 1.0
 
@@ -33,6 +33,13 @@ class Meeting:
 
     channel: Channel
     ready: VisionReady
+    since: float
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the worker is still there, and will be for a moment."""
+        young = time.monotonic() - self.since < _FRESH_SECONDS
+        return young and not select.select([self.channel], [], [], 0)[0]
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +63,7 @@ class VisionLink:
         self._allowed = allowed_users
         self._probing = threading.Lock()
         self._keeping = threading.Lock()
-        self._kept: tuple[Meeting, float] | None = None
+        self._kept: Meeting | None = None
         self._checked_at = float("-inf")
         self.ready: VisionReady | None = None
         self.trouble = "vision has not been asked yet"
@@ -94,17 +101,14 @@ class VisionLink:
             channel.close()
             raise
         assert isinstance(ready, VisionReady)  # the protocol's order: nothing else can come first
-        return Meeting(channel, ready)
+        return Meeting(channel, ready, time.monotonic())
 
     def _take_kept(self) -> Meeting | None:
         with self._keeping:
             kept, self._kept = self._kept, None
-        if kept is None:
-            return None
-        meeting, since = kept
-        if time.monotonic() - since < _KEPT_SECONDS and not select.select([meeting.channel], [], [], 0)[0]:
-            return meeting
-        meeting.channel.close()
+        if kept is None or kept.fresh:
+            return kept
+        kept.channel.close()
         return None
 
     def note(self, trouble: str) -> None:
@@ -123,7 +127,7 @@ class VisionLink:
         try:
             meeting = self.meet()
             with self._keeping:
-                self._kept = (meeting, time.monotonic())
+                self._kept = meeting
         except PeerError:
             pass  # noted
         finally:
