@@ -17,7 +17,7 @@ from device.vision.document.mrz_layouts import LAYOUTS, compose
 from tests.vision.document.synthetic import QUAD, TODAY, documents, doubt, evidence, specimen_lines, with_fields
 
 
-def _decode(lines: tuple[str, ...] | list[str], sure: float = 0.999) -> mrz.MrzReading:
+def _decode(lines: tuple[str, ...] | list[str], sure: float = 0.9998) -> mrz.MrzReading:
     reading = mrz.decode([evidence(line, sure, seed) for seed, line in enumerate(lines)], TODAY)
     assert reading is not None
     return reading
