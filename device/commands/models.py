@@ -15,12 +15,23 @@ from rich.console import Console
 from rich.table import Table
 
 from device.commands.fetch import NetworkFetcher
+from device.errors import ModelError
 from device.vision.inference.install import ModelStatus, State, install, listing, verify
 from device.vision.inference.manifest import install_folder, load_manifest
-from device.vision.inference.openvino import build
 
-BUILDERS = {"openvino": build}
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+def _build_openvino(parts: list[Path], target: Path) -> None:
+    """Imported late: it needs the flatbuffer schema, which ai-edge-litert brings and tflite-runtime does not."""
+    try:
+        from device.vision.inference.openvino import build
+    except ImportError as error:
+        raise ModelError(f"building {target.name} needs ai-edge-litert: {error}") from error
+    build(parts, target)
+
+
+BUILDERS = {"openvino": _build_openvino}
 
 
 @click.group()
