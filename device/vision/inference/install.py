@@ -12,7 +12,7 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -105,7 +105,7 @@ def install(
     destination: Path,
     fetcher: Fetcher,
     progress: Say = _silent,
-    builders: dict[str, Builder] | None = None,
+    builders: Mapping[str, Builder] | None = None,
 ) -> list[Installed]:
     """Brings the models named (else every one that does not come with the package) into `destination`.
 
@@ -163,7 +163,7 @@ class _Getter:
     """Gets files of one `install` run into a temporary folder; each wheel is fetched once."""
 
     def __init__(
-        self, manifest: Manifest, fetcher: Fetcher, folder: Path, progress: Say, builders: dict[str, Builder]
+        self, manifest: Manifest, fetcher: Fetcher, folder: Path, progress: Say, builders: Mapping[str, Builder]
     ) -> None:
         self._manifest = manifest
         self._fetcher = fetcher
