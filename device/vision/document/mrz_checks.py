@@ -13,7 +13,7 @@ from typing import Final
 from device.protocol import DocumentType, Reason, Result
 from device.vision.document import mrz_fields
 from device.vision.document.mrz_fields import DocumentFields, ImpossibleDate, PartialDate
-from device.vision.document.mrz_layouts import FILLER, VALUES, CheckDigit, Layout, Span, check_digit
+from device.vision.document.mrz_grammar import FILLER, VALUES, CheckDigit, Layout, Span, check_digit
 from device.vision.document.mrz_names import split_name
 
 Answer = tuple[Result, Reason | None]

@@ -14,29 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.vision.document import mrz_search as search
-from device.vision.document.evidence import ALPHABET, LineEvidence
-from device.vision.document.mrz_layouts import Layout
+from device.vision.document.evidence import LineEvidence
+from device.vision.document.mrz_grammar import Layout
 from device.vision.document.mrz_search import Array
 
 LENGTH_TOLERANCE: Final = 2
 """A reader that counts characters may miss or invent this many in a line; more is another layout."""
 
 
-def fit_lines(layout: Layout, lines: Sequence[LineEvidence], floor: float) -> list[Array] | None:
-    """Log-probabilities of the layout's positions; None if the lines are too few, too many or too unlike in length."""
+def fit_lines(layout: Layout, lines: Sequence[LineEvidence], floor: float) -> Array | None:
+    """(N, 37) log-probabilities of the layout's positions; None if the lines are not as many, or not about as long."""
     if len(lines) != len(layout.lengths):
         return None
     if any(abs(len(line) - length) > LENGTH_TOLERANCE for line, length in zip(lines, layout.lengths, strict=True)):
         return None
-    uniform = [np.zeros((length, len(ALPHABET))) for length in layout.lengths]
-    allowed = search.alphabets(layout, uniform)
-    return [
-        _fit_line(
-            np.log(np.maximum(line.probabilities.astype(np.float64), floor)),
-            np.array([search.mask(allowed[number, index]) for index in range(length)]),
-        )
-        for number, (line, length) in enumerate(zip(lines, layout.lengths, strict=True))
-    ]
+    allowed, fitted, start = search.alphabets(layout), [], 0
+    for line, length in zip(lines, layout.lengths, strict=True):
+        rows = np.log(np.maximum(line.probabilities.astype(np.float64), floor))
+        fitted.append(_fit_line(rows, allowed[start : start + length]))
+        start += length
+    return np.concatenate(fitted)
 
 
 def _fit_line(rows: Array, allowed: NDArray[np.bool_]) -> Array:
