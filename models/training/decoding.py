@@ -135,7 +135,7 @@ def main() -> None:
     assert set(LAYOUT_NAMES) <= set(LAYOUTS)
     for forged in (False, True):
         print("one altered character" if forged else "genuine")
-        for noise in (0.4, 0.6, 0.7, 0.8, 0.9):
+        for noise in (0.2, 0.25, 0.3, 0.35, 0.4):
             rng = np.random.default_rng((arguments.seed, int(100 * noise), forged))
             outcomes = measure(rng, noise, arguments.count, forged)
             shares = "  ".join(f"{name} {hits / arguments.count:6.1%}" for name, hits in outcomes.items())
