@@ -151,3 +151,44 @@ def test_name_fields_fit_and_keep_both_identifiers(surname: str, given_names: st
         assert read_surname
         assert surname.startswith(read_surname[:1])
         assert not given_names or read_given
+
+
+@given(st.sampled_from(("TD1", "TD2")), st.text(string.ascii_uppercase + string.digits, min_size=10, max_size=15))
+def test_long_numbers_read_back(layout: str, number: str) -> None:
+    lines = compose(layout, with_fields(document_code="I", document_number=number, optional_data=()))
+    reading = mrz.parse(lines, TODAY)
+    assert reading is not None
+    assert reading.consistent
+    assert reading.fields.document_number == number
+
+
+@pytest.mark.parametrize(
+    ("layout", "changes", "kind"),
+    [
+        ("TD2", {"document_code": "ID", "issuing_state": "ROU", "optional_data": ("1310012",)}, "identity_card"),
+        ("TD1", {"document_code": "ID", "issuing_state": "BGR", "optional_data": ("", "7501020018")}, "identity_card"),
+        ("TD1", {"document_code": "B1", "issuing_state": "USA", "nationality": "MEX"}, "visa"),
+        ("TD1", {"document_code": "ID", "issuing_state": "BEL", "document_number": "600001795015"}, "identity_card"),
+        ("SWISS-LICENCE", {"document_code": "FA", "optional_data": ("305142128097",)}, "driving_licence"),
+        ("FRENCH-LICENCE", {"document_code": "D1", "document_number": "13AA00002"}, "driving_licence"),
+    ],
+    ids=["Romania", "Bulgaria", "border crossing card", "Belgium", "Swiss licence", "French licence"],
+)
+def test_national_documents(layout: str, changes: dict[str, object], kind: str) -> None:
+    state = "CHE" if layout.startswith("SWISS") else "FRA" if layout.startswith("FRENCH") else changes["issuing_state"]
+    fields = with_fields(**{"optional_data": (), **changes, "issuing_state": state})
+    reading = mrz.parse(compose(layout, fields), TODAY)
+    assert reading is not None
+    assert reading.reason is None, reading
+    assert reading.layout == layout
+    assert reading.fields.document_type.value == kind
+    assert reading.fields.document_number == fields.document_number
+
+
+@given(st.sampled_from(((30, 30, 30), (36, 36), (44, 44), (9, 30, 30), (30,))), st.data())
+def test_any_text_ends_in_a_result(lengths: tuple[int, ...], data: st.DataObject) -> None:
+    lines = [data.draw(st.text(min_size=length, max_size=length)) for length in lengths]
+    reading = mrz.parse(lines, TODAY)
+    assert reading is not None
+    assert reading.lines == tuple(lines)
+    assert not reading.consistent or set("".join(lines)) <= set(VALUES)
