@@ -78,7 +78,7 @@ class HeadMesh:
         """(n, 3) float32: every vertex for this head, x and y in pixels of the portrait's image after perspective (the
         frame's scale is not applied), z for sorting, smaller is nearer."""
         points = self._with_mouth(head)
-        turned = (points - self._pivot) @ _rotation(head).T + self._pivot
+        turned = (points - self._pivot) @ rotation(head).T + self._pivot
         points += self._freedom[:, None] * (turned - points)
         moves = self._freedom > 0
         depth = _DISTANCE * self._width / max(0.2, head.scale)
@@ -155,7 +155,7 @@ def _smooth(value: npt.NDArray[np.floating]) -> Floats:
     return np.asarray(value * value * (3 - 2 * value), np.float32)
 
 
-def _rotation(head: Head) -> Floats:
+def rotation(head: Head) -> Floats:
     """Signs as `HeadPose`: yaw turns the nose to the image's right, pitch lifts it, roll leans to the image's right."""
     yaw, pitch, roll = (math.radians(angle) for angle in (head.yaw, head.pitch, head.roll))
     about_y = [[math.cos(yaw), 0, -math.sin(yaw)], [0, 1, 0], [math.sin(yaw), 0, math.cos(yaw)]]

@@ -1,8 +1,6 @@
 """Draws a person: the portrait warped over its head mesh, with shoulders, as a picture with an alpha channel.
 
 In: a `Portrait`, and for each frame a `Head` and where it is in the frame. Out: the person composed over a background.
-The mesh is rasterised back to front into an index of triangles at half the resolution; each triangle's affine map
-gives the place in the portrait that every pixel shows (a piecewise affine warp).
 """
 
 from __future__ import annotations
@@ -18,9 +16,7 @@ from device.vision.camera.emulation.eyelids import Eyelids
 from device.vision.camera.emulation.face_mesh import LIPS_INNER, HeadMesh
 from device.vision.camera.emulation.person import Head
 from device.vision.camera.emulation.portrait import Portrait
-
-_STEP: Final = 2
-"""Pixels of the frame to one cell of the triangle index."""
+from device.vision.camera.emulation.warp import compose, warp
 
 _SHIFT: Final = 3  # fractional bits of OpenCV's polygon corners
 
@@ -65,10 +61,7 @@ class Puppet:
             matrix[:, 2] = origin - (x0, y0)
             shoulders = cv2.warpAffine(self._texture, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
             person[y0:y1, x0:x1] = shoulders
-        part = frame[top:bottom, left:right]
-        under = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(person, 3)), cv2.COLOR_GRAY2RGB)
-        cv2.multiply(part, under, part, 1 / 255)
-        cv2.add(part, cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), part)
+        compose(frame[top:bottom, left:right], person)
 
     def _bounds(
         self, scale: float, origin: npt.NDArray[np.float64], columns: int, rows: int
@@ -89,35 +82,13 @@ class Puppet:
         right, bottom = min(right, person.shape[1]), min(bottom, person.shape[0])
         if right - left < 8 or bottom - top < 8:
             return 0, 0, 0, 0
-        cells = ((right - left + _STEP - 1) // _STEP, (bottom - top + _STEP - 1) // _STEP)
         local = np.asarray(placed - (left, top), np.float32)
-        index = self._rasterise(np.asarray(local / _STEP - 0.25, np.float32), vertices[:, 2], cells)
-        place = _places(index, local[self._mesh.triangles], self._mesh.texture[self._mesh.triangles])
-        size = (cells[0] * _STEP, cells[1] * _STEP)
-        x, y = (
-            cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)[: bottom - top, : right - left] for plane in place
-        )
-        shown = cv2.remap(self._texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        patch = np.asarray(shown, np.uint8)
+        mesh, size = self._mesh, (right - left, bottom - top)
+        patch = warp(self._texture, local, vertices[:, 2], mesh.texture, mesh.triangles, size, edged=False)
         if head.mouth_open > 0.02:
             _darken_mouth(patch, local[list(LIPS_INNER)], head.mouth_open)
         person[top:bottom, left:right] = patch
         return left, top, right, bottom
-
-    def _rasterise(
-        self, corners: npt.NDArray[np.float32], depth: npt.NDArray[np.float32], cells: tuple[int, int]
-    ) -> npt.NDArray[np.int32]:
-        """For each cell the number of the nearest triangle that covers it, or -1."""
-        triangles = self._mesh.triangles
-        a, b, c = (corners[triangles[:, k]] for k in range(3))
-        area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-        facing = np.abs(area) > 0.02
-        order = np.argsort(-depth[triangles].mean(axis=1), kind="stable")
-        shifted = np.round(corners * (1 << _SHIFT)).astype(np.int32)[triangles]
-        index = np.full((cells[1], cells[0]), -1, np.int32)
-        for number in order[facing[order]].tolist():
-            cv2.fillConvexPoly(index, shifted[number], number, cv2.LINE_8, _SHIFT)
-        return index
 
 
 def _around(taken: tuple[int, int, int, int], width: int, height: int) -> list[tuple[int, int, int, int]]:
@@ -125,37 +96,6 @@ def _around(taken: tuple[int, int, int, int], width: int, height: int) -> list[t
     left, top, right, bottom = taken
     rest = [(0, 0, width, top), (0, bottom, width, height), (0, top, left, bottom), (right, top, width, bottom)]
     return [(x0, y0, x1, y1) for x0, y0, x1, y1 in rest if x1 > x0 and y1 > y0]
-
-
-def _places(
-    index: npt.NDArray[np.int32], corners: npt.NDArray[np.float32], texture: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """(2, rows, columns) float32: x and y of the portrait's pixel that each cell's centre shows, -10 where none does.
-
-    `corners` and `texture` are (t, 3, 2): each triangle in the patch and in the portrait.
-    """
-    edge, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area = edge[:, 0] * other[:, 1] - edge[:, 1] * other[:, 0]
-    area = np.where(np.abs(area) < 1e-3, np.inf, area)[:, None]
-    along, across = texture[:, 1] - texture[:, 0], texture[:, 2] - texture[:, 0]
-    per_x = (along * other[:, 1:] - across * edge[:, 1:]) / area
-    per_y = (across * edge[:, :1] - along * other[:, :1]) / area
-    offset = texture[:, 0] - per_x * corners[:, 0, :1] - per_y * corners[:, 0, 1:]
-    affine = np.concatenate([per_x, per_y, offset], axis=1).astype(np.float32)
-    affine = np.concatenate([affine, np.array([[0, 0, 0, 0, -10, -10]], np.float32)])  # index -1: nothing there
-    x = np.arange(index.shape[1], dtype=np.float32)[None, :] * _STEP + (_STEP - 1) / 2
-    y = np.arange(index.shape[0], dtype=np.float32)[:, None] * _STEP + (_STEP - 1) / 2
-    place = np.empty((2, *index.shape), np.float32)
-    for axis in range(2):  # a coefficient at a time: numpy is slow on rows of two
-        by_x, by_y, start = (np.ascontiguousarray(affine[:, column]) for column in (axis, 2 + axis, 4 + axis))
-        along = by_x.take(index, mode="wrap")
-        along *= x
-        down = by_y.take(index, mode="wrap")
-        down *= y
-        along += down
-        along += start.take(index, mode="wrap")
-        place[axis] = along
-    return place
 
 
 def _darken_mouth(patch: npt.NDArray[np.uint8], lips: npt.NDArray[np.float32], amount: float) -> None:

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from device.vision.camera.base import Image
+from device.vision.camera.emulation.attack import KINDS, Instrument
 from device.vision.camera.emulation.document_art import DocumentArt, draw_document
 from device.vision.camera.emulation.held_document import HeldDocument
 from device.vision.camera.emulation.person import Head, Pose
 from device.vision.camera.emulation.portrait import load_portrait
 from device.vision.camera.emulation.puppet import Puppet
-from device.vision.camera.emulation.scenario import Scenario
+from device.vision.camera.emulation.scenario import Scenario, Species
 
 _SECOND_AT: Final = (0.72, 0.50)
 """Where a second person stands, in shares of the frame."""
@@ -51,8 +52,9 @@ class Scene:
         self._scenario, self._size = scenario, size
         self._random = np.random.default_rng([seed, 7])
         who = scenario.person
-        self._person = Puppet(load_portrait(who.face))
-        self._second = Puppet(load_portrait(who.second_face)) if who.second_face else None
+        self._person = self._before_the_camera(seed)
+        beside = who.second_face and who.attack is not Species.PAPER_MASK
+        self._second = Puppet(load_portrait(who.second_face)) if beside else None
         self.art = self._draw_art(seed, today or datetime.date.today())
         self._document = HeldDocument(self.art) if self.art else None
         self._room = _room(size, np.random.default_rng([seed, 3]))
@@ -60,6 +62,16 @@ class Scene:
         self._room_small = np.asarray(cv2.resize(self._room, quarter, interpolation=cv2.INTER_AREA), np.uint8)
         self._light = _light(size, scenario)
         self._sensor = Sensor(size, scenario.light.noise, self._random)
+
+    def _before_the_camera(self, seed: int) -> Puppet | Instrument:
+        """The person, or what an attacker holds up instead."""
+        who = self._scenario.person
+        if who.attack not in KINDS:
+            return Puppet(load_portrait(who.face))
+        wearer = (
+            Puppet(load_portrait(who.second_face)) if who.attack is Species.PAPER_MASK and who.second_face else None
+        )
+        return Instrument(load_portrait(who.face), who.attack, seed, wearer)
 
     def _draw_art(self, seed: int, today: datetime.date) -> DocumentArt | None:
         document = self._scenario.document
@@ -80,6 +92,8 @@ class Scene:
         cv2.multiply(image, self._light, image, 1 / 128)
         if pose.cover > 0:
             image = _covered(image, pose.cover)
+        if self._scenario.person.attack is Species.MESH_WARP_INJECTED:
+            return image  # no sensor ever saw it
         return self._sensor.expose(image)
 
     def _people(self, pose: Pose, room: Image) -> Image:
@@ -96,7 +110,7 @@ class Scene:
         width, height = self._size
         return self._sensor.expose(np.full((height, width, 3), 4, np.uint8))
 
-    def _draw(self, image: Image, puppet: Puppet, head: Head, place: tuple[float, float]) -> None:
+    def _draw(self, image: Image, puppet: Puppet | Instrument, head: Head, place: tuple[float, float]) -> None:
         height, width = image.shape[:2]
         centre = (place[0] * width + head.x * height, (place[1] + head.y) * height)
         puppet.draw(image, head, centre, self._scenario.person.height * height)
