@@ -54,13 +54,15 @@ def show_verdict(console: Console, token: str, claims: dict[str, Any], found: Ve
         console.print(
             f"  {'exp':12} {datetime.fromtimestamp(claims['exp'], UTC):%Y-%m-%d %H:%M:%S} UTC", highlight=False
         )
-    console.print(f"\n  token ({len(token)} bytes): {token[:48]}…{token[-16:]}", highlight=False)
+    console.print(f"\n  token        {token[:40]}…{token[-12:]} ({len(token)} bytes)", highlight=False)
     if found.valid:
         console.print("  [green]verified offline[/]: signature, certificate chain, audience, nonce and time hold")
     else:
         console.print(f"  [red]not verified offline[/]: {found.reason}")
     if emulated:
         console.print(
-            "  [dim]an emulated camera signs with the development key: `vouchbox verify` refuses this verdict"
+            "  an emulated camera signs with the development key: `vouchbox verify` refuses this verdict unless\n"
+            "  told --allow-emulated; and the selfie is the document's portrait, rendered again",
+            style="dim",
+            highlight=False,
         )
-        console.print("  unless told --allow-emulated. The selfie is the document's portrait, rendered again.[/]")

@@ -10,10 +10,10 @@ EXPECTED = {
     "expired_document": (Outcome.REJECTED, Check.DOCUMENT_CONSISTENCY, Reason.DOCUMENT_EXPIRED),
     "tampered_mrz": (Outcome.REJECTED, Check.DOCUMENT_CONSISTENCY, Reason.CHECK_DIGIT_WRONG),
     "no_face": (Outcome.INCONCLUSIVE, Check.HOLDING, Reason.FACE_NOT_FOUND),
-    "two_faces": (Outcome.INCONCLUSIVE, Check.HOLDING, Reason.FACE_MULTIPLE),
-    "covered_camera": (Outcome.INCONCLUSIVE, Check.DOCUMENT_READ, Reason.CAMERA_BLACK),
+    "two_faces": (Outcome.INCONCLUSIVE, Check.LIVENESS_CHALLENGE, Reason.FACE_MULTIPLE),
+    "covered_camera": (Outcome.INCONCLUSIVE, Check.LIVENESS_CHALLENGE, Reason.CAMERA_BLACK),
     "challenge_ignored": (Outcome.REJECTED, Check.LIVENESS_CHALLENGE, Reason.CHALLENGE_IGNORED),
-    "walks_away": (Outcome.INCONCLUSIVE, Check.FACE_MATCH, Reason.PERSON_LEFT),
+    "walks_away": (Outcome.INCONCLUSIVE, Check.LIVENESS_CHALLENGE, Reason.PERSON_LEFT),
 }
 
 

@@ -20,6 +20,10 @@ MISMATCHES_ENOUGH: Final = 12
 PORTRAIT_TO_FACE: Final = (0.08, 0.75)
 """Width of the printed portrait as a share of the live face's: a second person at the box is not that small,
 and a card held closer to the lens than the face is not larger (ICAO 9303-3: portraits are 22 to 35 mm wide)."""
+LIVE_SHARE: Final = 0.08
+"""A face narrower than this share of the picture is on the document, or far away: nobody is at the box."""
+PERSON_SEEN: Final = 0.2
+"""Share of the frames in which a person was there for the stage to say that one was: single frames can be mistaken."""
 METHOD: Final = "portrait-in-hand"
 
 
@@ -45,7 +49,9 @@ class HoldingStage(StageMachine):
         self._matches = 0
         self._mismatches = 0
         self._portrait: FaceView | None = None
-        self._trouble = Reason.FACE_NOT_FOUND
+        self._looks = 0
+        self._with_person = 0
+        self._trouble = Reason.HOLDING_NOT_SEEN
 
     @property
     def done(self) -> bool:
@@ -60,9 +66,11 @@ class HoldingStage(StageMachine):
     def observe(self, frame: Frame) -> Step:
         if not self._able:
             return Step(Guidance.WAIT)
+        self._looks += 1
         live = self._faces.look(frame.image).main
-        if live is None:
+        if live is None or _width(live) < LIVE_SHARE * live.shape[1]:
             return Step(Guidance.SHOW_FACE)
+        self._with_person += 1
         low, high = (_width(live) * share for share in PORTRAIT_TO_FACE)
         others = self._others(frame.image, live)
         if any(_width(view) > high for view in others):
@@ -102,7 +110,8 @@ class HoldingStage(StageMachine):
             return [passed(check, METHOD)]
         if self._mismatches >= MISMATCHES_ENOUGH:
             return [failed(check, Reason.PORTRAIT_MISMATCH, METHOD)]
-        return [not_performed(check, self._trouble, METHOD)]
+        nobody = self._with_person < PERSON_SEEN * self._looks
+        return [not_performed(check, Reason.FACE_NOT_FOUND if nobody else self._trouble, METHOD)]
 
 
 def _width(view: FaceView) -> float:

@@ -214,8 +214,10 @@ class SelfieStage(StageMachine):
         if self._injection.suspicious:
             return failed(check, Reason.INJECTED_FRAMES, method)
         state = self._challenge_state
-        if state is not None and state.result is not None:
+        if state is not None and state.result in (Result.PASS, Result.FAIL):
             return CheckReport(check, state.result, state.reason, method)
+        if state is not None and state.reason is not None and self._trouble is None:
+            return not_performed(check, state.reason, method)
         return not_performed(check, self._why_not(), method)
 
     def _depth(self) -> CheckReport:
