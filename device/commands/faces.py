@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
 from device.errors import InputError
-from device.evaluation.calibration import calibrate, held_back, write_thresholds
+from device.evaluation.calibration import calibrate, held_back, old_enough, write_thresholds
 from device.evaluation.faces import (
     CrossPairs,
     FaceFigures,
@@ -85,6 +86,7 @@ def compare(reference: str, probe: str, embedder: str, fmr: str, *, as_json: boo
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page with a DET curve.")
 @click.option("--scores", type=click.Path(path_type=Path, dir_okay=False), help="CSV: scores of the listed pairs.")
 @click.option("--calibrate", "calibrating", is_flag=True, help="Set thresholds, on the faces held back from training.")
+@click.option("--youngest", type=int, default=16, show_default=True, help="With --calibrate: least age in file names.")
 @click.option("--write", is_flag=True, help="With --calibrate: write the thresholds into the manifest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def evaluate_faces(
@@ -92,6 +94,7 @@ def evaluate_faces(
     embedder: str,
     report: Path | None,
     scores: Path | None,
+    youngest: int,
     *,
     calibrating: bool,
     write: bool,
@@ -99,14 +102,17 @@ def evaluate_faces(
 ) -> None:
     """FMR and FNMR over all cross pairs of FOLDER, which holds images/ (a folder a person) and maybe pairs.csv.
 
-    With --calibrate, FOLDER holds faces of people who are nearly all different, in images/ without folders.
+    With --calibrate, FOLDER holds faces of people who are nearly all different, in images/ without folders; names that
+    begin with an age and an underscore, as UTKFace's do, are used from the age --youngest on: small children look alike
+    to every embedder, and do not show identity documents.
     """
     manifest = load_manifest()
     network = FaceEmbedder(manifest, embedder)
-    faces = load_face_set(folder, held_back if calibrating else lambda _name: True)
+    faces = load_face_set(folder, lambda name: not calibrating or (held_back(name) and old_enough(name, youngest)))
     embeddings = _embed(faces, FaceDetector(manifest), FaceLandmarker(manifest), network)
     if calibrating:
-        _calibrate(faces, embeddings, network, manifest.home(network.entry) / MANIFEST_NAME, write=write)
+        source = f"{folder.name}, held back from training, aged {youngest} and over"
+        _calibrate(source, embeddings, network, manifest.home(network.entry) / MANIFEST_NAME, write=write)
         return
     cross = cross_pairs(embeddings, faces.persons)
     found = figures(faces, embeddings, network.entry.name, cross)
@@ -123,11 +129,11 @@ def _embed(faces: FaceSet, detector: FaceDetector, landmarker: FaceLandmarker, n
         return embed_all(faces, detector, landmarker, network, lambda count: progress.update(task, completed=count))
 
 
-def _calibrate(faces: FaceSet, embeddings: Matrix, network: FaceEmbedder, manifest: Path, *, write: bool) -> None:
+def _calibrate(source: str, embeddings: Matrix, network: FaceEmbedder, manifest: Path, *, write: bool) -> None:
     found = embeddings[embeddings.any(axis=1)]
-    cross = cross_pairs(found, faces.persons[:0])
+    cross = cross_pairs(found, np.empty(0, dtype=np.int64))
     thresholds = calibrate(cross.impostors)
-    source = f"{faces.folder.name}, {len(found)} faces held back from training, {cross.impostors.total} impostor pairs"
+    source = f"{source}: {len(found)} faces, {cross.impostors.total} impostor pairs"
     if write:
         write_thresholds(manifest, network.entry.name, thresholds, source)
     said: dict[str, Any] = {"embedder": network.entry.name, "thresholds": thresholds, "thresholds_from": source}

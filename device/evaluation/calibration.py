@@ -33,6 +33,13 @@ def held_back(name: str) -> bool:
     return hashlib.sha256(name.encode()).digest()[0] % HELD_BACK_OF == 0
 
 
+def old_enough(name: str, youngest: int) -> bool:
+    """Whether a file name that begins with an age and an underscore (as UTKFace's do) gives at least `youngest`; one
+    that does not begin so is."""
+    age, separator, _ = name.partition("_")
+    return not (separator and age.isascii() and age.isdigit()) or int(age) >= youngest
+
+
 def calibrate(impostors: ScoreHistogram) -> dict[str, float]:
     """Threshold (rounded up to four places) of each `FmrLevel`.
 

@@ -59,6 +59,8 @@ class Options:
     reuse: int
     subset: int
     deep: int
+    parts: str
+    bank: int
 
 
 class Trainer:
@@ -76,6 +78,9 @@ class Trainer:
         self.path = options.run / f"{options.phase}.pt"
         self.mean: dict[str, Tensor] = {}
         self.features: dict[str, Tensor] = {}
+        self.bank: dict[str, Tensor] = {}
+        first, last = (int(n) if n else None for n in options.parts.split(":"))
+        self.chosen: list[Part] = list(self.student.parts)[first:last]
         if options.subset:
             self.faces.training = self.faces.training[:: max(1, len(self.faces.training) // options.subset)]
 
@@ -121,7 +126,7 @@ class Trainer:
             loss = self.blocks_step() if self.options.phase == "blocks" else self.whole_step(reached)
             reached, loss = self.agree((time.monotonic() - self.started) / seconds, loss)
             taken += 1
-            rate = self.options.rate * min(1.0, taken / 50) * (0.5 + 0.5 * math.cos(math.pi * min(reached, 1)))
+            rate = self.options.rate * min(1.0, taken / 20) * (0.5 + 0.5 * math.cos(math.pi * min(reached, 1)))
             for group, scale in zip(optimiser.param_groups, scales, strict=True):
                 group["lr"] = rate * scale
             nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
@@ -221,19 +226,34 @@ class Trainer:
             loss = loss + (1 - functional.cosine_similarity(found, wanted)).mean()
         return loss
 
+    def fill_bank(self) -> None:
+        """Keeps the teacher's features of some faces in memory, so that steps cost no pass of the teacher."""
+        keys = {key for part in self.chosen for key in (part.source, part.target)} - {IMAGE}
+        chunks: list[dict[str, Tensor]] = []
+        while len(chunks) * 16 < self.options.bank:
+            pixels = self.faces.clean(*self.faces.draw(16))
+            chunk = self.teach(pixels)
+            chunks.append({key: chunk[key] for key in keys} | {IMAGE: self.image(pixels)})
+        self.bank = {key: torch.cat([chunk[key] for chunk in chunks]) for key in chunks[0]}
+
     def blocks_step(self) -> float:
-        if self.step % self.options.reuse == 0 or not self.features:
+        if self.options.bank:
+            if not self.bank:
+                self.fill_bank()
+            drawn = torch.randint(len(self.bank[IMAGE]), (self.options.batch,))
+            self.features = {key: feature[drawn] for key, feature in self.bank.items()}
+        elif self.step % self.options.reuse == 0 or not self.features:
             index, mirrored = self.faces.draw(self.options.batch)
             pixels = self.faces.views(index, mirrored, self.options.wear)
             self.features = self.teach(pixels)
             self.features[IMAGE] = self.image(pixels)
         total = []
-        for part in self.student.parts:
+        for part in self.chosen:
             loss = self.part_loss(part)
             loss.backward()
             total.append(float(loss.detach()))
         if self.rank == 0 and self.step % 50 == 0:
-            shown = zip(self.student.parts, total, strict=True)
+            shown = zip(self.chosen, total, strict=True)
             print(self.step, " ".join(f"{part.target}:{value:.3f}" for part, value in shown), flush=True)
         return float(np.mean(total))
 
@@ -358,6 +378,8 @@ def main() -> None:
     parser.add_argument("--reuse", type=int, default=2, help="blocks: steps taken with one pass of the teacher")
     parser.add_argument("--subset", type=int, default=0, help="train on about so many faces only: fewer labels")
     parser.add_argument("--deep", type=int, default=1, help="whole: the large early maps learn in every n-th step only")
+    parser.add_argument("--parts", default=":", help="blocks: teach only these, as first:last")
+    parser.add_argument("--bank", type=int, default=0, help="blocks: keep the features of so many faces in memory")
     parser.add_argument("--teacher", type=Path, default=TEACHER)
     parser.add_argument("--start", type=Path, help="checkpoint to go on from, if not the run's own")
     given = vars(parser.parse_args())

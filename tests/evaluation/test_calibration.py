@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from device.errors import ConfigurationError, InputError
-from device.evaluation.calibration import calibrate, held_back, write_thresholds
+from device.evaluation.calibration import calibrate, held_back, old_enough, write_thresholds
 from device.evaluation.metrics import ScoreHistogram
 
 MANIFEST = """# about all models
@@ -86,3 +86,11 @@ def test_a_model_that_the_manifest_does_not_describe_is_refused(tmp_path: Path) 
 def test_about_one_face_in_six_is_held_back() -> None:
     part = np.mean([held_back(f"{number}.webp") for number in range(6000)])
     assert 0.15 < part < 0.185
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("15_0_1_2017.webp", False), ("16_0_1_2017.webp", True), ("anybody.png", True), ("²_1.png", True)],
+)
+def test_age_is_what_the_file_name_begins_with(name: str, answer: bool) -> None:
+    assert old_enough(name, 16) is answer
