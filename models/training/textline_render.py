@@ -3,8 +3,8 @@
 In: a seed, and the OCR-B fonts of Debian's `fonts-ocr-b` (or a folder with the same files).
 Out: (image uint8 32×320, classes int64 80, heat float32 80, shape float32 3×80). A column is 4 px wide; its class is
 the index in `ALPHABET` of the character whose middle is near, -1 where none is; its heat is 1 at a character's centre
-and 0 between characters, on backgrounds, on other print and on lines that stand on their head. The shape says how the line
-lies there: how far its middle is below the crop's (px / 8), ln(height of capitals / 16 px), ln(pitch / 17 px).
+and 0 between characters, on backgrounds, on other print and on lines that stand on their head. The shape says how the
+line lies there: how far its middle is below the crop's (px / 8), ln(height of capitals / 16 px), ln(pitch / 17 px).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import argparse
 import datetime
 import statistics
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import cv2
@@ -67,8 +68,7 @@ class Scenes:
     ) -> None:
         self._rng = np.random.default_rng(seed)
         self._altered, self._hard, self._capital = altered, hard, capital
-        tints = ((214, 226, 232), (226, 230, 214), (240, 226, 220), (236, 236, 240))
-        self._papers = [Canvas(125, 88, tint, seed + index).image for index, tint in enumerate(tints)]
+        self._papers = papers()
         self._font = ImageFont.truetype(str(OCR_B), round(PITCH / 0.723 * DOTS))
         self._plain = ImageFont.load_default(3 * DOTS)
 
@@ -176,6 +176,13 @@ class Scenes:
         quality = int(rng.uniform(95 - 60 * hard, 96))
         _, data = cv2.imencode(".jpg", np.clip(seen, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
         return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+@cache
+def papers() -> list[np.ndarray]:
+    """Security papers of the largest document, (1056, 1500, 3) uint8 RGB."""
+    tints = ((214, 226, 232), (226, 230, 214), (240, 226, 220), (236, 236, 240))
+    return [Canvas(125, 88, tint, index).image for index, tint in enumerate(tints)]
 
 
 def main() -> None:
