@@ -139,9 +139,16 @@ class Decoder:
         return text
 
     def _doubt(self, text: Text) -> float:
-        """-log of the probability of the text among all that can be printed, whatever the standard says of it: a zone
-        is said to be printed wrong only if it is clear that this is what is printed."""
-        return float(-self._at(text).sum())
+        """-log of the probability, among all that can be printed, of what breaks a check digit: a zone is said to be
+        printed wrong only if that is clear, whatever the rest of it is."""
+        lines = self._lines(text)
+        broken = [check for check in self.layout.checks if not digit_holds(check, lines)]
+        simple = [check for check in broken if not check.composite]
+        if simple:
+            cells = {step.at for check in simple for step in search.element_walk(self.layout, check)}
+        else:
+            cells = {step.at for walk in self._walks for step in walk}
+        return float(-self._at(text)[sorted(cells)].sum())
 
     def _surprise(self, text: Text) -> float:
         """-log of the probability of the text among all that alphabets and check digits allow."""

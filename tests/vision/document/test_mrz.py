@@ -73,6 +73,23 @@ def test_wrong_check_digit_is_reported_and_not_repaired() -> None:
     assert not reading.consistent
 
 
+def test_a_clear_wrong_digit_counts_even_where_the_name_is_worn() -> None:
+    upper, lower = specimen_lines("TD3")
+    altered = evidence(lower[:13] + "8" + lower[14:], 0.9998)
+    reading = mrz.decode([doubt(evidence(upper), 7, {"I": 0.5, "L": 0.4}), altered], TODAY)
+    assert reading is not None
+    assert reading.reason is Reason.CHECK_DIGIT_WRONG
+    assert reading.checks["evidence"] == (Result.PASS, None)
+
+
+def test_a_blurred_wrong_digit_is_weak_evidence() -> None:
+    upper, lower = specimen_lines("TD3")
+    blurred = doubt(evidence(lower, 0.9998), 13, {"8": 0.9, "3": 0.05})
+    reading = mrz.decode([evidence(upper, 0.9998), blurred], TODAY)
+    assert reading is not None
+    assert reading.checks["evidence"] == (Result.FAIL, Reason.EVIDENCE_WEAK)
+
+
 def test_open_characters_are_settled_by_the_check_digits() -> None:
     upper, lower = specimen_lines("TD3")
     second = doubt(evidence(lower), 3, {"B": 0.5, "8": 0.45})
