@@ -5,7 +5,7 @@ In: `DocumentReading`s of successive frames. Out: a `DocumentResult` with the an
 
 Frames whose lines have the same lengths and mostly the same text are one document. Their characters' log-probabilities
 are added, damped because successive frames share the same blur and light, and decoded once more. If frames of a second
-document come in between, they are counted apart, and the document seen best is the one that is answered for.
+document come in between, they are counted apart, and the one seen most often (or else most clearly) is answered for.
 """
 
 from __future__ import annotations
@@ -76,6 +76,12 @@ class _Document:
         for total, line in zip(self._sums, lines, strict=True):
             total += np.log(np.maximum(line.probabilities, 1e-6))
         self._quads = [line.quad for line in lines]
+
+    @property
+    def clarity(self) -> float:
+        """Mean of the largest probability of each character, over all frames as one."""
+        shares = [_normalised(total / self.frames).max(axis=1) for total in self._sums]
+        return float(np.concatenate(shares).mean())
 
     def evidence(self, correlation: float) -> list[LineEvidence]:
         """The frames' evidence as that of one picture."""
@@ -149,7 +155,7 @@ class DocumentFusion:
         return consistency.judge(mrz=self._mrz, barcode=licence, card=self._card, today=self._today, seen=self._seen)
 
     def _main(self) -> _Document:
-        return max(self._documents, key=lambda each: each.frames)
+        return max(self._documents, key=lambda each: (each.frames, each.clarity))
 
     def _decode(self) -> None:
         evidence = self._main().evidence(self._limits["correlation"])
