@@ -120,7 +120,11 @@ def decode(lines: Sequence[LineEvidence], today: datetime.date) -> MrzReading | 
         return None
     decoded = best.decode()
     fields, answers = judge(best.layout, decoded.lines, today)
-    weak = decoded.gap > limits["repair_gap"] or decoded.surprise > limits["surprise_limit"]
+    weak = (
+        decoded.gap > limits["repair_gap"]
+        or decoded.settled > limits["settled_limit"]
+        or decoded.surprise > limits["surprise_limit"]
+    )
     answers["evidence"] = (Result.FAIL, Reason.EVIDENCE_WEAK) if weak else PASSED
     return MrzReading(best.layout.name, decoded.lines, fields, answers, decoded.gap, decoded.surprise)
 

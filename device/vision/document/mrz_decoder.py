@@ -38,11 +38,13 @@ for _pair in LOOK_ALIKES:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A text as printed. `gap`: nats that it costs against the likeliest characters. `surprise`: -log of the
-    probability that all of it is right, given what the standard allows, or given nothing if it breaks a check digit."""
+    """A text as printed. `gap`: nats that it costs against the likeliest characters; `settled`: those of them that
+    check digits cost. `surprise`: -log of the probability that all of it is right, given what the standard allows, or
+    that what breaks a check digit is."""
 
     lines: tuple[str, ...]
     gap: float
+    settled: float
     surprise: float
 
 
@@ -70,7 +72,8 @@ class Decoder:
         settled = self._bound_gap <= self._limits["repair_gap"]
         text = self._bound if settled else self._settle_elements()
         surprise = self._surprise(text) if settled else self._doubt(text)
-        return Decoded(self._lines(text), float((self._tops - self._at(text)).sum()), surprise)
+        gap = float((self._tops - self._at(text)).sum())
+        return Decoded(self._lines(text), gap, self._bound_gap if settled else 0.0, surprise)
 
     def _at(self, text: Text) -> Array:
         """(N,) log-probabilities of the text's characters."""

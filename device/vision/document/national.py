@@ -175,7 +175,12 @@ def read_resident_card(line: LineEvidence, today: datetime.date) -> CardReading 
     accepted = gap <= limits["repair_gap"]
     number = resident_number("".join(ALPHABET[index] for index in (bound if accepted else free)), today)
     surprise = mass - total if accepted else 0.0
-    weak = cost + (gap if accepted else 0.0) > limits["repair_gap"] or surprise > limits["surprise_limit"]
+    settled = gap if accepted else 0.0
+    weak = (
+        cost + settled > limits["repair_gap"]
+        or settled > limits["settled_limit"]
+        or surprise > limits["surprise_limit"]
+    )
     checks = dict(number.checks) | {"evidence": (Result.FAIL, Reason.EVIDENCE_WEAK) if weak else PASSED}
     fields = DocumentFields(
         document_type=DocumentType.IDENTITY_CARD,
