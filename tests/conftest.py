@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Wall-clock deadlines of single examples say more of the machine's load than of the code; pytest-timeout is above them.
+settings.register_profile("vouchbox", deadline=None)
+settings.load_profile("vouchbox")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
