@@ -7,6 +7,7 @@ upright and enlarged before giving up (PDF417 tilted by 7° or more needs it). W
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,10 @@ MAX_BARCODES: Final = 8
 """No document carries more; a picture full of codes must not cost more than that."""
 MAX_BYTES: Final = 4096
 """PDF417 ends at 1850 characters, QR at 2953 bytes, Aztec at 1914, DataMatrix at 1556: longer is not a barcode."""
+PLAIN_SIDE: Final = 2400
+"""A larger picture is first read at this size (longer side, px); what is too small there is found by its region."""
+BUDGET_S: Final = 0.7
+"""CPU time after which no further second look begins."""
 SEARCH_SIDE: Final = 800
 """Regions are looked for at this size (longer side, px): a code too small to see there cannot be read either."""
 MAX_REGIONS: Final = 4
@@ -52,11 +57,16 @@ def read_barcodes(image: NDArray[np.uint8], thorough: bool = True) -> tuple[Barc
     thorough: look again at regions that look like a barcode if nothing was read at first.
     """
     grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-    found = _decode(grey, np.eye(3))
+    start = time.thread_time()
+    scale = min(1.0, PLAIN_SIDE / max(grey.shape))
+    plain = grey
+    if scale < 1:
+        plain = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    found = _decode(plain, np.diag([1 / scale, 1 / scale, 1.0]))
     if not found and thorough:
         for attempt, back in _attempts(grey):
             found = _decode(attempt, back)
-            if found:
+            if found or time.thread_time() - start > BUDGET_S:
                 break
     return found
 
