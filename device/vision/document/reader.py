@@ -50,6 +50,7 @@ class DocumentReading:
     barcodes: as found, not parsed.
     guidance: what the person should do, or None where the zone was read and its rules hold.
     cpu_ms: CPU time of this thread's process, milliseconds.
+    has_zone: whether a zone or a barcode is on this side, readable or not.
     """
 
     quad: NDArray[np.float32] | None
@@ -59,6 +60,7 @@ class DocumentReading:
     barcodes: tuple[Barcode, ...]
     guidance: Guidance | None
     cpu_ms: float
+    has_zone: bool = False
 
 
 class DocumentReader:
@@ -88,7 +90,7 @@ class DocumentReader:
         grey: Grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
         lines, reading = self._zone(grey, began)
         barcodes = read_barcodes(image, thorough=self._thorough and not lines)
-        quad = outline.from_zone([(line.box, len(line.reading)) for line in lines])
+        quad = outline.from_zone([(line.box, len(line.reading)) for line in lines]) if self._clear(lines) else None
         if quad is None:
             quad = outline.from_edges(image)
         return DocumentReading(
@@ -99,6 +101,7 @@ class DocumentReader:
             barcodes=barcodes,
             guidance=self._guidance(grey, lines, reading, quad is not None or bool(barcodes)),
             cpu_ms=(time.process_time() - began) * 1000,
+            has_zone=self._clear(lines) or bool(barcodes),
         )
 
     def _zone(self, grey: Grey, began: float) -> tuple[list[ZoneLine], MrzReading | None]:
@@ -123,6 +126,11 @@ class DocumentReader:
         lengths = {len(line.reading) for line in lines}
         whole = len(lengths) == 1 and LINES_OF.get(min(lengths)) == len(lines)
         return whole and clarity >= self._limits["complete"]
+
+    def _clear(self, lines: list[ZoneLine]) -> bool:
+        """Whether the lines are a zone's for sure, so that the document can be told from where they are: other print is
+        read as one too, but never clearly."""
+        return any(line.evidence.confidence >= self._limits["clear"] for line in lines)
 
     def _day(self) -> datetime.date:
         return self._today or datetime.datetime.now(tz=datetime.UTC).date()

@@ -75,7 +75,7 @@ class DocumentSides:
         """Takes in one frame; says what would make the next one better, or None if this one was read well."""
         reading = self._tools.reader.read(frame.image)
         self.fusion.add(reading)
-        self._since_zone = 0 if reading.mrz is not None or reading.barcodes else self._since_zone + 1
+        self._since_zone = 0 if reading.has_zone else self._since_zone + 1
         self._since_portrait += 1
         if reading.document_image is not None:
             scene = self._tools.faces.look(reading.document_image)
