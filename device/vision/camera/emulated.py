@@ -58,7 +58,7 @@ class PacedCamera(Camera):
         self._frame_time = 1.0 / config.fps
         self._fast = config.pace == "fast"
         self._begun = self._clock = 0.0
-        self._slot, self._silent = -1, 0
+        self._slot = self._number = -1
 
     @property
     def identity(self) -> CameraIdentity:
@@ -74,7 +74,7 @@ class PacedCamera(Camera):
 
     def _open(self) -> None:
         self._begun = self._clock = time.monotonic()
-        self._slot, self._silent = -1, 0
+        self._slot = self._number = -1
 
     def _read(self, timeout: float) -> Frame | None:
         """Waits for the next frame's time. A reader that is late gets the newest frame, as from a device; frames that
@@ -88,12 +88,15 @@ class PacedCamera(Camera):
         image = self._picture(slot, due)
         if image is None:
             self._wait_until(max(due, self.time()) + timeout)
-            silent = max(1, self._slot_now() - slot)
-            self._silent += silent
-            self._slot = slot + silent - 1
+            self._slot = max(slot, self._slot_now() - 1)
             return None
+        self._number += self._made(slot - self._slot)
         self._slot = slot
-        return Frame(image, due, slot - self._silent, self._identity)
+        return Frame(image, due, self._number, self._identity)
+
+    def _made(self, slots: int) -> int:
+        """How many frames the camera made in that many frame times, the one just taken included."""
+        return slots
 
     def _slot_now(self) -> int:
         """Frame times that have passed since the camera was opened."""

@@ -80,6 +80,10 @@ class ScenarioCamera(PacedCamera):
         self._last = self._scene.dark() if fault is Fault.BLACK else self._scene.frame(pose)
         return self._last
 
+    def _made(self, slots: int) -> int:
+        slow = self._fault(self._last_slow) is Fault.SLOW
+        return max(1, int(slots * self._frame_time / SLOW_FRAMES)) if slow else slots
+
     def _fault(self, time: float) -> Fault:
         begun = self._stage_begun.get(self.scenario.camera.stage)
         if begun is None or time - begun < self.scenario.camera.after:
