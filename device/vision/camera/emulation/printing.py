@@ -85,13 +85,13 @@ class Canvas:
         )
         ink = print_.astype(np.float32)
         grey = ink.mean(axis=2, keepdims=True)
-        ink = 22 + (grey + (ink - grey) * 0.82) * (225 / 255)
+        ink = 14 + (grey + (ink - grey) * 0.9) * (232 / 255)
         left, top = round(x * DOTS), round(y * DOTS)
         image = np.asarray(self._image, np.float32).copy()
         under = image[top : top + size[1], left : left + size[0]]
         edge = _feather(size[0], size[1], round(0.4 * DOTS))[:, :, None] * strength
         # Ink multiplies: the security background stays visible through the lighter parts of the portrait.
-        inked = ink * (0.75 + 0.25 * under / 235)
+        inked = ink * (0.9 + 0.1 * under / 235)
         under[:] = under * (1 - edge) + inked * edge
         self._image = Pillow.fromarray(np.clip(image, 0, 255).astype(np.uint8))
         self._draw = ImageDraw.Draw(self._image)
