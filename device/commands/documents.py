@@ -35,15 +35,17 @@ from device.vision.stills import load_still
 def read(images: tuple[str, ...], *, as_json: bool) -> None:
     """What the document reader makes of still images."""
     today = datetime.datetime.now(tz=datetime.UTC).date()
-    reader = DocumentReader(load_manifest(), today=today)
+    reader: DocumentReader | None = None
     status = 0
     for name in images:
         try:
-            reading = reader.read(load_still(name))
+            image = load_still(name)
         except InputError as error:
             click.echo(f"vouchbox read: {error}", err=True)
             status = 2
             continue
+        reader = reader or DocumentReader(load_manifest(), today=today)  # not before there is something to read
+        reading = reader.read(image)
         fusion = DocumentFusion(today)
         fusion.add(reading)
         said = as_dict(name, reading, fusion.result())
