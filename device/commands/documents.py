@@ -117,8 +117,8 @@ def as_text(said: dict[str, Any]) -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def evaluate_documents(folder: Path, report: Path | None, *, as_json: bool) -> None:
     """Exact machine readable zones, and wrong texts called consistent, over FOLDER with truth.json."""
-    reader = DocumentReader(load_manifest())
     total = len(load_truth(folder))
+    reader = DocumentReader(load_manifest())
     console = Console(stderr=True, quiet=as_json)
     cases = list(track(read_cases(folder, reader), total=total, description="reading", console=console))
     found = figures(cases)

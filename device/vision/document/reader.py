@@ -70,7 +70,8 @@ class DocumentReader:
         manifest: where the text-line network is described.
         threads: of one inference.
         today: the date that documents are judged by; the system's if not given.
-        thorough: whether barcodes are looked for at several scales and angles (stills) or once (live frames).
+        thorough: whether light print, and barcodes at several scales and angles, are looked for where there is no zone
+            (stills), or not (live frames).
     """
 
     def __init__(
@@ -89,6 +90,8 @@ class DocumentReader:
         began = time.process_time()
         grey: Grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
         lines, reading = self._zone(grey, began)
+        if not lines and self._thorough:  # light print on dark ground
+            lines, reading = self._zone(np.asarray(255 - grey, np.uint8), began)
         barcodes = read_barcodes(image, thorough=self._thorough and not lines)
         quad = outline.from_zone([(line.box, len(line.reading)) for line in lines]) if self._clear(lines) else None
         if quad is None:

@@ -62,6 +62,13 @@ def test_the_document_is_cut_out_upright(reader: DocumentReader) -> None:
     assert top[1] < reading.document_image.shape[0] / 4  # the zone is at the foot, so this is the right way up
 
 
+def test_light_print_on_dark_ground() -> None:
+    scene = scenes.good(1, seed=8)[0]
+    reading = DocumentReader(load_manifest(), today=TODAY).read(255 - scene.image)
+    assert reading.mrz is not None
+    assert reading.mrz.lines == scene.lines
+
+
 def test_a_small_card_and_a_large_still(reader: DocumentReader) -> None:
     scene = scenes.good(1, seed=8)[0]
     large = cv2.resize(scene.image, (4000, 3000), interpolation=cv2.INTER_CUBIC)
