@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from device.protocol import Reason, Result
 from device.vision.document.evidence import ALPHABET, LineEvidence
 from device.vision.document.mrz_checks import PASSED, Answer, judge
@@ -107,15 +109,17 @@ def decode(lines: Sequence[LineEvidence], today: datetime.date) -> MrzReading | 
     unknown or left out where that fits the layout best.
     """
     limits = parameters("mrz")
+    logs = [np.log(np.maximum(line.probabilities.astype(np.float64), limits["floor"])) for line in lines]
+    decoders = [
+        Decoder(variant, fitted, limits)
+        for layout in LAYOUTS.values()
+        if (fitted := fit_lines(layout, logs)) is not None
+        for variant in _evidence_variants(layout, fitted)
+    ]
     best: Decoder | None = None
-    for layout in LAYOUTS.values():
-        logs = fit_lines(layout, lines, limits["floor"])
-        if logs is None:
-            continue
-        for variant in _evidence_variants(layout, logs):
-            decoder = Decoder(variant, logs, limits)
-            if best is None or decoder.score > best.score:
-                best = decoder
+    for decoder in sorted(decoders, key=lambda each: -each.ceiling):
+        if best is None or (decoder.ceiling > best.score and decoder.score > best.score):
+            best = decoder
     if best is None:
         return None
     decoded = best.decode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -64,16 +65,21 @@ class Decoder:
         self._tops = logs.max(axis=1)
         self._walks = search.walks(layout)
         self._free = self._without_check_digits()
-        self._bound, self._bound_gap = self._with_check_digits()
-        self.score = self._score()
+        self.ceiling = self._score(held=True)
+
+    @cached_property
+    def score(self) -> float:
+        """By which layouts are compared; `ceiling` is what it is at most, and cheaper to know."""
+        return self._score(held=self._bound[1] <= self._limits["repair_gap"])
 
     def decode(self) -> Decoded:
         """The text as printed."""
-        settled = self._bound_gap <= self._limits["repair_gap"]
-        text = self._bound if settled else self._settle_elements()
+        bound, price = self._bound
+        settled = price <= self._limits["repair_gap"]
+        text = bound if settled else self._settle_elements()
         surprise = self._surprise(text) if settled else self._doubt(text)
         gap = float((self._tops - self._at(text)).sum())
-        return Decoded(self._lines(text), gap, self._bound_gap if settled else 0.0, surprise)
+        return Decoded(self._lines(text), gap, price if settled else 0.0, surprise)
 
     def _at(self, text: Text) -> Array:
         """(N,) log-probabilities of the text's characters."""
@@ -98,7 +104,8 @@ class Decoder:
             text[names] = search.best_name(self._rows[names], self._limits["name_restart"])
         return text
 
-    def _with_check_digits(self) -> tuple[Text, float]:
+    @cached_property
+    def _bound(self) -> tuple[Text, float]:
         """Best text that satisfies every check digit, and what it costs against the best without them."""
         lines = self._lines(self._free)
         right = all(digit_holds(check, lines) for check in self.layout.checks)
@@ -114,7 +121,7 @@ class Decoder:
             text[list(bound)] = list(bound.values())
         return text, gap
 
-    def _score(self) -> float:
+    def _score(self, held: bool) -> float:
         """Log-probability of the text as it will be given out, and a nod to check digits that hold: chance makes ten
         texts of a wrong layout for each that satisfies one of its digits."""
         layout = self.layout
@@ -126,8 +133,7 @@ class Decoder:
             total += CODE_WEIGHT * float(row[letters].max() - row.max())
         for at, letter in enumerate(layout.issuing_state, start=2):  # national layouts have it on the first line
             total += float(self._logs[at, INDEX[letter]] - self._tops[at])
-        held = len(layout.checks) if self._bound_gap <= self._limits["repair_gap"] else 0
-        return total + held * float(np.log(10))
+        return total + (len(layout.checks) * float(np.log(10)) if held else 0.0)
 
     def _settle_elements(self) -> Text:
         """As printed, but each element whose own check digit settles it at no great cost is settled by it."""

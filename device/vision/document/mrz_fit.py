@@ -1,7 +1,7 @@
 """Evidence brought to the length that a layout has.
 
-In: `LineEvidence` of lines whose characters may be miscounted. Out: one row of log-probabilities for each position of
-the layout.
+In: log-probabilities of lines whose characters may be miscounted. Out: one row of them for each position of the
+layout.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.vision.document import mrz_search as search
-from device.vision.document.evidence import LineEvidence
 from device.vision.document.mrz_grammar import Layout
 from device.vision.document.mrz_search import Array
 
@@ -22,7 +21,7 @@ LENGTH_TOLERANCE: Final = 2
 """A reader that counts characters may miss or invent this many in a line; more is another layout."""
 
 
-def fit_lines(layout: Layout, lines: Sequence[LineEvidence], floor: float) -> Array | None:
+def fit_lines(layout: Layout, lines: Sequence[Array]) -> Array | None:
     """(N, 37) log-probabilities of the layout's positions; None if the lines are not as many, or not about as long."""
     if len(lines) != len(layout.lengths):
         return None
@@ -30,8 +29,7 @@ def fit_lines(layout: Layout, lines: Sequence[LineEvidence], floor: float) -> Ar
         return None
     allowed, fitted, start = search.alphabets(layout), [], 0
     for line, length in zip(lines, layout.lengths, strict=True):
-        rows = np.log(np.maximum(line.probabilities.astype(np.float64), floor))
-        fitted.append(_fit_line(rows, allowed[start : start + length]))
+        fitted.append(_fit_line(line, allowed[start : start + length]))
         start += length
     return np.concatenate(fitted)
 
