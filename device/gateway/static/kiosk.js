@@ -14,8 +14,9 @@ let heard = performance.now();  // when the box last said anything
 
 // --- Texts ----------------------------------------------------------------------------------------------------------
 
-function say(key, more = {}) {
-  return texts.text[key].replace(/\{(\w+)\}/g, (_, name) => more[name] ?? shown[name] ?? "");
+function say(key) {
+  // \u2068 and \u2069 isolate a name, whose script may run the other way than the sentence's.
+  return texts.text[key].replace(/\{(\w+)\}/g, (_, name) => `\u2068${shown[name] ?? ""}\u2069`);
 }
 
 function fillList(list, entries) {
@@ -131,7 +132,7 @@ function drawMirror() {
   if (way !== undefined) {
     const turn = way * Math.PI / 180;
     at("arrow").style.transform =
-      `translate(${160 + Math.cos(turn) * 118}px, ${120 + Math.sin(turn) * 92}px) rotate(${way}deg)`;
+      `translate(${160 + Math.cos(turn) * 112}px, ${120 + Math.sin(turn) * 80}px) rotate(${way}deg)`;
   }
 }
 
