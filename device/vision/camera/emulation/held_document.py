@@ -20,7 +20,9 @@ _LENS: Final = 1.15
 """Focal length as a share of the frame's width: about 47 degrees of horizontal field, as box cameras have."""
 _LEVELS: Final = (1.0, 0.75, 0.56, 0.42, 0.32, 0.24, 0.18)
 """Scales at which the print is kept ready, so that shrinking it does not alias."""
-_SKIN: Final = np.array([(206, 158, 132), (188, 136, 110)], np.float32)
+_SKIN: Final = ((150, 104, 82), (178, 126, 100), (196, 144, 117), (208, 158, 131), (216, 168, 142))
+"""RGB of the fingers from their shaded edge to where the light falls on them."""
+_NAIL: Final = (226, 186, 170)
 
 
 class HeldDocument:
@@ -28,7 +30,6 @@ class HeldDocument:
 
     Args:
         art: what is printed.
-        skin: RGB of the fingers; None for the default.
     """
 
     def __init__(self, art: DocumentArt) -> None:
@@ -60,9 +61,9 @@ class HeldDocument:
             seen = np.asarray(cv2.GaussianBlur(seen, (0, 0), held.blur), np.uint8)
         mask = np.zeros(part.shape[:2], np.uint8)
         cv2.fillConvexPoly(mask, np.round(local * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
-        _fingers(seen, mask, local)
         soft = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.6, held.blur)), np.uint8)
         _blend(part, seen, soft)
+        _fingers(frame, corners)
 
     def corners(self, held: Held, size: tuple[int, int]) -> npt.NDArray[np.float32]:
         """(4, 2) float32 pixels of the document's corners in a frame of `size` (width, height): of the side that is
@@ -127,18 +128,38 @@ def _shadow(part: Image, corners: npt.NDArray[np.float32]) -> None:
     cv2.multiply(part, cv2.cvtColor(lit, cv2.COLOR_GRAY2RGB), part, 1 / 255)
 
 
-def _fingers(seen: Image, mask: npt.NDArray[np.uint8], corners: npt.NDArray[np.float32]) -> None:
-    """A thumb on each side edge, with the rest of the hand hidden behind the sheet."""
+def _fingers(frame: Image, corners: npt.NDArray[np.float32]) -> None:
+    """A thumb on each side edge, round in the light, with its nail; the arm goes down and out of the picture."""
     height = float(np.linalg.norm(corners[3] - corners[0]))
-    for near, far, other, at in ((0, 3, 1, 0.44), (1, 2, 0, 0.40)):
+    outer, inner = (1, 2, 0, 0.42), (0, 3, 1, 0.46)
+    # Near the lens it takes both hands; beside the face the other arm would be in the way.
+    for near, far, other, at in (outer, inner) if height > 0.5 * frame.shape[0] else (outer,):
         edge = corners[near] + (corners[far] - corners[near]) * at
         inwards = (corners[other] - corners[near]) / np.linalg.norm(corners[other] - corners[near])
-        tip, root = edge + inwards * 0.012 * height, edge - inwards * 0.16 * height + (0, 0.05 * height)
-        for step, tone in ((1.0, _SKIN[1]), (0.82, _SKIN[0])):
-            width = max(1, round(0.095 * height * step))
-            ends = [tuple(np.round(end * 16).astype(int).tolist()) for end in (tip, root)]
-            cv2.line(seen, ends[0], ends[1], tone.tolist(), width, cv2.LINE_AA, 4)
-            cv2.line(mask, ends[0], ends[1], 255, width, cv2.LINE_AA, 4)
+        tip = edge + inwards * 0.02 * height
+        knuckle = edge - inwards * 0.13 * height + (0, 0.055 * height)
+        down = 1.25 * frame.shape[0] - knuckle[1]
+        wrist = knuckle + np.array([-0.55 * inwards[0] * min(down, height), down])
+        for share, tone in zip(np.linspace(1, 0.35, len(_SKIN)), _SKIN, strict=True):
+            lift = np.array([0, -0.018 * height * (1 - share)])
+            _limb(frame, knuckle + lift, wrist + lift, 0.21 * height * share, tone)
+        for share, tone in zip(np.linspace(1, 0.3, len(_SKIN)), _SKIN, strict=True):
+            lift = np.array([0, -0.012 * height * (1 - share)])
+            _limb(frame, tip + lift, knuckle + lift, 0.085 * height * share, tone)
+        along = knuckle - tip
+        nail = tip + along * 0.12 + (0, -0.010 * height)
+        _limb(frame, nail, nail + along * 0.16, 0.036 * height, _NAIL)
+
+
+def _limb(
+    frame: Image,
+    one: npt.NDArray[np.floating],
+    other: npt.NDArray[np.floating],
+    width: float,
+    tone: tuple[int, int, int],
+) -> None:
+    ends = [tuple(np.round(end * 16).astype(int).tolist()) for end in (one, other)]
+    cv2.line(frame, ends[0], ends[1], tone, max(1, round(width)), cv2.LINE_AA, 4)
 
 
 def _blend(part: Image, over: Image, mask: npt.NDArray[np.uint8]) -> None:
