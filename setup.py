@@ -55,6 +55,8 @@ setup(
         "pkcs11": ["python-pkcs11>=0.7"],
         "demo": ["matplotlib>=3.8", "scikit-image>=0.22", "pillow>=10"],
         "evaluate": ["matplotlib>=3.8"],
+        # The browser tests of the kiosk page; they use the system's chromium and are skipped without either.
+        "browser": ["playwright>=1.45", "axe-playwright-python>=0.1.4"],
         "training": ["torch==2.13.0", "litert-torch>=0.10", "ai-edge-quantizer>=0.10", "onnx>=1.16", "pillow>=10"],
         "test": [
             "pytest>=8",
