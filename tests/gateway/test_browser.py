@@ -182,7 +182,8 @@ def test_a_text_is_on_the_page_in_time(browser: Any, box: Box) -> None:
     while course.channel is None:
         screen.page.wait_for_timeout(20)
     screen.page.evaluate(
-        "window.seen = []; new MutationObserver(() => seen.push([Date.now(), parseInt(movement.textContent.match(/[0-9]/))]))"
+        "window.seen = []; new MutationObserver(() => seen.push("
+        "[Date.now(), parseInt(movement.textContent.match(/[0-9]/))]))"
         ".observe(movement, {childList: true, characterData: true, subtree: true}); undefined"
     )
     sent = []
