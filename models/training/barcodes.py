@@ -74,11 +74,12 @@ def _tilted(seed: int, count: int) -> Iterator[tuple[str, Image, bytes | None]]:
     letters = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", np.uint8)
     for index in range(count):
         angle = 20.0 * index / max(1, count - 1)
+        low = min(15, int(angle // 5) * 5)
         lines = b"\n".join(b"D" + bytes(generator.choice(letters, 14)) for _ in range(22))
         payload = b"@\n\x1e\rANSI 636000100001DL00310350DL" + lines
         symbol = np.asarray(zxingcpp.create_barcode(payload, zxingcpp.BarcodeFormat.PDF417).to_image(scale=3), np.uint8)
         yield (
-            f"{int(angle // 5) * 5:02d}-{int(angle // 5) * 5 + 5:02d} degrees",
+            f"{low:02d}-{low + 5:02d} degrees",
             _scene(symbol, angle, generator),
             payload,
         )

@@ -31,6 +31,8 @@ PLAIN_SIDE: Final = 2400
 """A larger picture is first read at this size (longer side, px); what is too small there is found by its region."""
 BUDGET_S: Final = 0.7
 """CPU time after which no further second look begins."""
+LEAST_SPARE: Final = 0.02
+"""A symbol that was read with less error correction to spare is looked at again."""
 SEARCH_SIDE: Final = 800
 """Regions are looked for at this size (longer side, px): a code too small to see there cannot be read either."""
 MAX_REGIONS: Final = 4
@@ -44,11 +46,13 @@ QUIET_ZONE: Final = 0.08
 
 @dataclass(frozen=True, eq=False)
 class Barcode:
-    """One decoded symbol. `format` is one of `NAMES`' values; `quad` (4, 2) float32 are its corners in the image."""
+    """One decoded symbol. `format` is one of `NAMES`' values; `quad` (4, 2) float32 are its corners in the image;
+    `spare` is the share of its error correction that reading it did not need (1 where the decoder does not say)."""
 
     format: str
     data: bytes
     quad: Quad
+    spare: float = 1.0
 
 
 def read_barcodes(image: NDArray[np.uint8], thorough: bool = True) -> tuple[Barcode, ...]:
@@ -68,7 +72,16 @@ def read_barcodes(image: NDArray[np.uint8], thorough: bool = True) -> tuple[Barc
             found = _decode(attempt, back)
             if found or time.thread_time() - start > BUDGET_S:
                 break
-    return found
+    return tuple(code for code in (_confirmed(grey, code) for code in found) if code is not None)
+
+
+def _confirmed(grey: Grey, code: Barcode) -> Barcode | None:
+    """The symbol, or what a straight view of it says if reading it took all of its error correction: what is corrected
+    that far is now and then corrected into another text. None if the straight view says nothing."""
+    if code.spare > LEAST_SPARE:
+        return code
+    again = max(_decode(*_rectify(grey, code.quad)), key=lambda each: each.spare, default=None)
+    return again if again is not None and again.spare > LEAST_SPARE else None
 
 
 def _decode(grey: Grey, back: NDArray[np.float64]) -> tuple[Barcode, ...]:
@@ -82,10 +95,17 @@ def _decode(grey: Grey, back: NDArray[np.float64]) -> tuple[Barcode, ...]:
         at = result.position
         corners = [(p.x, p.y) for p in (at.top_left, at.top_right, at.bottom_right, at.bottom_left)]
         quad = cv2.perspectiveTransform(np.array([corners], np.float64), back)[0].astype(np.float32)
-        symbols.setdefault((name, data), Barcode(name, data, quad))
+        symbols.setdefault((name, data), Barcode(name, data, quad, _spare(result)))
         if len(symbols) >= MAX_BARCODES:
             break
     return tuple(symbols.values())
+
+
+def _spare(result: Any) -> float:
+    """Unused error correction, where this version of zxing-cpp says it."""
+    extra = getattr(result, "extra", None)
+    value = extra.get("UEC") if isinstance(extra, dict) else None
+    return float(value) if isinstance(value, int | float) else 1.0
 
 
 def _name(result: Any) -> str:

@@ -1,6 +1,7 @@
 """Barcodes are read upright, tilted and small; nothing else is taken for one, and nothing hangs."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import zxingcpp
 
+from device.vision.document import barcode
 from device.vision.document.barcode import Barcode, read_barcodes
 
 PAYLOAD = b"@\n\x1e\rANSI 636000100001DL00310350" + b"\n".join(b"D%02dSYNTHETIC" % index for index in range(20))
@@ -72,6 +74,18 @@ def test_damaged_symbols_end_in_time_and_say_nothing_else() -> None:
         codes = read_barcodes(damaged)
         assert time.process_time() - start < 2
         assert all(isinstance(code, Barcode) and code.data == PAYLOAD for code in codes)
+
+
+def test_a_symbol_without_spare_correction_is_looked_at_again() -> None:
+    card = _on_card(_symbol("PDF417", scale=3))
+    (code,) = read_barcodes(card)
+    grey = np.ascontiguousarray(card[:, :, 0])
+    doubtful = replace(code, data=b"corrected into another text", spare=0.0)
+    confirmed = barcode._confirmed(grey, doubtful)
+    assert confirmed is not None
+    assert confirmed.data == PAYLOAD
+    assert barcode._confirmed(np.full_like(grey, 225), doubtful) is None
+    assert barcode._confirmed(grey, code) is code
 
 
 @pytest.mark.shared
