@@ -115,7 +115,7 @@ def evaluate_faces(
         _calibrate(source, embeddings, network, manifest.home(network.entry) / MANIFEST_NAME, write=write)
         return
     cross = cross_pairs(embeddings, faces.persons)
-    found = figures(faces, embeddings, network.entry.name, cross)
+    found = figures(faces, embeddings, network.entry.name, cross, network.entry.thresholds)
     if scores:
         _write_scores(scores, faces, embeddings)
     if report:
@@ -174,4 +174,6 @@ def as_text(found: FaceFigures) -> str:
     for rate, value in found.fnmr_at_fmr.items():
         low, high = found.fnmr_interval[rate]
         lines.append(f"FNMR at FMR {rate}: {value:.2%} (95 %: {low:.2%} to {high:.2%})")
+    for level, rates in found.at_manifest.items():
+        lines.append(f"at the manifest's threshold for {level}: FMR {rates['fmr']:.2e}, FNMR {rates['fnmr']:.2%}")
     return "\n".join(lines)

@@ -9,9 +9,10 @@ Terms and rates follow ISO/IEC 19795-1; a face that is not found never matches (
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -80,6 +81,8 @@ class FaceFigures:
     impostor_pairs: int
     genuine_pairs: int
     group_fmr: dict[str, dict[str, float]] = field(default_factory=dict)
+    at_manifest: dict[str, dict[str, float]] = field(default_factory=dict)
+    """FMR and FNMR here at the thresholds that the manifest has, by the level that each is meant for."""
 
     def as_json(self) -> dict[str, Any]:
         """As DESIGN section 9 says, and what else is known."""
@@ -217,8 +220,14 @@ def pair_scores(faces: FaceSet, embeddings: Matrix) -> Matrix:
     return np.where(found[first] & found[second], np.clip(scores, -1, 1), -1.0).astype(np.float32)
 
 
-def figures(faces: FaceSet, embeddings: Matrix, embedder: str, cross: CrossPairs | None = None) -> FaceFigures:
-    """Everything that `vouchbox evaluate faces` says."""
+def figures(
+    faces: FaceSet,
+    embeddings: Matrix,
+    embedder: str,
+    cross: CrossPairs | None = None,
+    manifest: Mapping[str, float] = MappingProxyType({}),
+) -> FaceFigures:
+    """Everything that `vouchbox evaluate faces` says; `manifest` are the thresholds that the embedder is used with."""
     cross = cross or cross_pairs(embeddings, faces.persons)
     total = cross.impostors.total
     measured = [rate for rate in FMR_RATES if total * rate >= 1 and len(cross.genuine)]
@@ -242,6 +251,11 @@ def figures(faces: FaceSet, embeddings: Matrix, embedder: str, cross: CrossPairs
         group_fmr=group_fmr(
             faces, embeddings, {spelt(rate): cross.impostors.threshold_at(rate) for rate in (1e-3, 1e-4)}
         ),
+        at_manifest={
+            level: {"fmr": cross.impostors.rate_at(value), "fnmr": fnmr(cross.genuine, value)}
+            for level, value in manifest.items()
+            if total and len(cross.genuine)
+        },
     )
 
 

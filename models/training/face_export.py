@@ -63,6 +63,13 @@ def agreement(student: Student, path: Path, teacher: QuickTeacher, crops: np.nda
     return dict(zip(names, np.mean(cosines, axis=0).tolist(), strict=True))
 
 
+def write_compact(checkpoint: Path, student: Student, path: Path) -> None:
+    """The folded weights of `student` at half precision: what a later run needs to go on (`--start`)."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    weights = {name: value.half() for name, value in student.state_dict().items()}
+    torch.save({"student": weights, "mean": {}, "folded": True, "step": state["step"], "batch": state["batch"]}, path)
+
+
 def put_hash(manifest: Path, digest: str) -> None:
     """Writes the new file's SHA-256 into its manifest entry."""
     text = manifest.read_text(encoding="utf-8")
@@ -80,6 +87,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, help="manifest to put the hash into")
     parser.add_argument("--calibration", type=int, default=160)
+    parser.add_argument("--compact", type=Path, help="also write the weights at half precision, to go on from")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     faces = Faces(arguments.cache, seed=0)
@@ -91,6 +99,8 @@ def main() -> None:
     crops = faces.clean(index, np.zeros(len(index), dtype=bool))
     for name, value in agreement(student, arguments.out, QuickTeacher(Teacher(), arguments.cache), crops).items():
         print(f"cosine {name}: {value:.4f}")
+    if arguments.compact:
+        write_compact(arguments.checkpoint, student, arguments.compact)
     if arguments.manifest:
         put_hash(arguments.manifest, digest)
 

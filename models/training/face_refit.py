@@ -110,6 +110,11 @@ def refit(student: Student, teacher: QuickTeacher, crops: np.ndarray, more: np.n
     refit_head(student.parts[-1].body, x, functional.normalize(torch.cat(embeddings)))
 
 
+def _part(name: str) -> int:
+    """Number of the part to which a weight of the student belongs."""
+    return int(name.split(".")[1])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
@@ -117,6 +122,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--images", type=int, default=384)
     parser.add_argument("--more", type=int, default=1200, help="further images for the head, which has fewest samples")
+    parser.add_argument("--late", type=Path, help="take the parts from --first-late on from this checkpoint")
+    parser.add_argument("--first-late", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     faces = Faces(arguments.cache, seed=0)
@@ -125,7 +132,12 @@ def main() -> None:
     student = Student()
     if state["folded"]:
         student.fold()
-    student.load_state_dict({**state["student"], **state["mean"]})
+    weights = {**state["student"], **state["mean"]}
+    if arguments.late:
+        late = torch.load(arguments.late, map_location="cpu", weights_only=True)
+        taken = {k: v for k, v in {**late["student"], **late["mean"]}.items() if _part(k) >= arguments.first_late}
+        weights |= taken
+    student.load_state_dict(weights)
     student.eval()
     random = np.random.default_rng(2)
     index = random.choice(faces.training, arguments.images + arguments.more, replace=False)

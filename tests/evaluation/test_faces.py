@@ -59,7 +59,8 @@ def test_figures_of_faces_that_separate(tmp_path: Path) -> None:
     (folder / "pairs.csv").write_text("\n".join(rows) + "\n")
     dataset = faces.load_face_set(folder)
     directions = np.eye(60, dtype=np.float32)[dataset.persons]
-    found = faces.figures(dataset, directions, "perfect")
+    found = faces.figures(dataset, directions, "perfect", manifest={"1e-2": 0.5})
+    assert found.at_manifest == {"1e-2": {"fmr": 0.0, "fnmr": 0.0}}
     assert found.accuracy == 1.0
     assert found.tar_at_far == {"1e-2": 1.0, "1e-3": 1.0}
     assert found.fnmr_at_fmr == {"1e-3": 0.0, "1e-4": 0.0}, "16000 pairs say nothing about 1e-5"
