@@ -93,11 +93,11 @@ def specimen_lines(layout: str) -> tuple[str, ...]:
     """The specimen in a layout."""
     changes: dict[str, object] = {"document_code": CODES[layout][0], "optional_data": ()}
     if layout == "SWISS-LICENCE":
-        changes |= {"issuing_state": "CHE", "optional_data": ("305142128097",)}
+        changes |= {"issuing_state": "CHE", "optional_data": ("123456789001",)}
     if layout.startswith("FRENCH"):
         changes |= {"issuing_state": "FRA"}
     if layout == "FRENCH-ID":
-        changes |= {"document_number": "880692310285"}
+        changes |= {"document_number": "900375123456"}
     return compose(layout, with_fields(**changes))
 
 

@@ -138,13 +138,13 @@ def test_spellings(one: str, other: str, cut: bool, same: bool) -> None:
 
 
 def test_national_number_must_have_the_birth_date() -> None:
-    fields = with_fields(document_code="ID", issuing_state="BGR", nationality="BGR", optional_data=("", "7501020018"))
+    fields = with_fields(document_code="ID", issuing_state="BGR", nationality="BGR", optional_data=("", "7501021009"))
     for born, expected in ((PartialDate(1975, 1, 2), None), (PartialDate(1975, 1, 3), Reason.SOURCES_DISAGREE)):
         zone = mrz.parse(compose("TD1", replace(fields, date_of_birth=born)), TODAY)
         judgement = consistency.judge(mrz=zone, today=TODAY)
         assert _reasons(judgement)[Check.DOCUMENT_CONSISTENCY] is expected
         assert judgement.fields is not None
-        assert judgement.fields.national_number == "7501020018"
+        assert judgement.fields.national_number == "7501021009"
 
 
 # --- Attributes and subject ------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def test_long_document_number_overflows_into_the_optional_data() -> None:
 
 @pytest.mark.parametrize(("tail", "counted"), [("015", False), ("601", True)])
 def test_long_number_check_digit_with_and_without_the_filler(tail: str, counted: bool) -> None:
-    head = "600001795"
+    head = "591234567"
     digit = check_digit(head + ("<" if counted else "") + tail)
     lines = list(compose("TD1", with_fields(document_code="ID", document_number=head + tail, optional_data=())))
     lines[0] = (lines[0][:15] + tail + digit).ljust(30, "<")
@@ -166,11 +166,11 @@ def test_long_numbers_read_back(layout: str, number: str) -> None:
     ("layout", "changes", "kind"),
     [
         ("TD2", {"document_code": "ID", "issuing_state": "ROU", "optional_data": ("1310012",)}, "identity_card"),
-        ("TD1", {"document_code": "ID", "issuing_state": "BGR", "optional_data": ("", "7501020018")}, "identity_card"),
+        ("TD1", {"document_code": "ID", "issuing_state": "BGR", "optional_data": ("", "7501021009")}, "identity_card"),
         ("TD1", {"document_code": "B1", "issuing_state": "USA", "nationality": "MEX"}, "visa"),
-        ("TD1", {"document_code": "ID", "issuing_state": "BEL", "document_number": "600001795015"}, "identity_card"),
-        ("SWISS-LICENCE", {"document_code": "FA", "optional_data": ("305142128097",)}, "driving_licence"),
-        ("FRENCH-LICENCE", {"document_code": "D1", "document_number": "13AA00002"}, "driving_licence"),
+        ("TD1", {"document_code": "ID", "issuing_state": "BEL", "document_number": "591234567015"}, "identity_card"),
+        ("SWISS-LICENCE", {"document_code": "FA", "optional_data": ("123456789001",)}, "driving_licence"),
+        ("FRENCH-LICENCE", {"document_code": "D1", "document_number": "21BC54321"}, "driving_licence"),
     ],
     ids=["Romania", "Bulgaria", "border crossing card", "Belgium", "Swiss licence", "French licence"],
 )

@@ -105,10 +105,10 @@ def test_noise_is_never_consistent() -> None:
 @pytest.mark.parametrize(
     ("state", "optional", "born", "expected"),
     [
-        ("SWE", ("198803200016",), PartialDate(1988, 3, 20), "19880320-0016"),
-        ("BGR", ("7501020018",), PartialDate(1975, 1, 2), "7501020018"),
+        ("SWE", ("199003071231",), PartialDate(1990, 3, 7), "19900307-1231"),
+        ("BGR", ("7501021009",), PartialDate(1975, 1, 2), "7501021009"),
         ("ROU", ("1310012",), PartialDate(1988, 3, 20), None),
-        ("UTO", ("7501020018",), None, None),
+        ("UTO", ("7501021009",), None, None),
     ],
 )
 def test_numbers_in_optional_data(
