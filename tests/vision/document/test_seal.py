@@ -33,13 +33,13 @@ def _date(date: datetime.date) -> bytes:
 def vds(zone: str = "".join(compose("TD2", CARD)), signature: bytes = b"\x01" * 64, version: int = 3) -> bytes:
     """A seal over a machine readable zone."""
     head = bytes([0xDC, version]) + _c40("UTO")
-    head += _c40("UTTS025B ")[:6] if version == 3 else _c40("UTTS00027")
+    head += _c40("UTSG027A ")[:6] if version == 3 else _c40("UTSG00031")
     head += _date(datetime.date(2026, 1, 31)) * 2 + b"\xfb\x06"
     message = _c40(zone)
     return head + bytes([2, len(message)]) + message + bytes([0xFF, len(signature)]) + signature
 
 
-@pytest.mark.parametrize(("version", "reference"), [(3, "5B"), (2, "00027")])
+@pytest.mark.parametrize(("version", "reference"), [(3, "7A"), (2, "00031")])
 def test_a_sealed_zone(version: int, reference: str) -> None:
     data = vds(version=version)
     parsed = seal.parse(data)
@@ -47,7 +47,7 @@ def test_a_sealed_zone(version: int, reference: str) -> None:
     assert (parsed.kind, parsed.issuer, parsed.signer, parsed.certificate_reference) == (
         "VDS",
         "UTO",
-        "UTTS",
+        "UTSG",
         reference,
     )
     assert parsed.zone == compose("TD2", CARD)
