@@ -392,13 +392,15 @@ class Refusal(enum.StrEnum):
 
 
 class Opened(Message, frozen=True, tag="opened"):
-    """The verification exists; the person may be asked (`consent_needed`) or the camera opens at once."""
+    """The verification exists; the person may be asked (`consent_needed`) or the camera opens at once.
+    `subject`: whether a verdict would carry the pairwise pseudonym, which the person is told before they agree."""
 
     verification: Identifier
     consent_needed: bool
     seconds_left: Seconds
     checks: Annotated[tuple[Check, ...], Meta(max_length=16)]
     attributes: Annotated[tuple[Attribute, ...], Meta(max_length=16)]
+    subject: bool = False
 
 
 class Refused(Message, frozen=True, tag="refused"):

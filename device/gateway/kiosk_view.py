@@ -62,6 +62,7 @@ class KioskView(msgspec.Struct, frozen=True, kw_only=True):
     party: str = ""
     happens: tuple[Happening, ...] = ()
     attributes: tuple[Attribute, ...] = ()
+    subject: bool = False
     stage: Stage | None = None
     stages: tuple[Stage, ...] = ()
     guidance: Guidance | None = None
@@ -116,6 +117,7 @@ def _common(verification: Verification) -> KioskView:
         party=verification.party_name,
         happens=tuple(step for step, those in _HAPPENS.items() if set(those) & set(checks)),
         attributes=verification.opened.attributes,
+        subject=verification.opened.subject,
         stages=tuple(stages),
     )
 

@@ -128,7 +128,10 @@ class Verification:
         policy, asks = admission.policy, admission.method is ConsentMethod.KIOSK
         seconds = self._office.config.notary.consent_seconds if asks else int(policy.seconds + MARGIN)
         log.info("verification %s: opened for %s, policy %s", self._id, self._request.relying_party, policy.name)
-        self._gateway.send(Opened(self._id, asks, min(seconds, _MAX_SECONDS), policy.checks, policy.rules.attributes))
+        rules = policy.rules
+        self._gateway.send(
+            Opened(self._id, asks, min(seconds, _MAX_SECONDS), policy.checks, rules.attributes, rules.subject)
+        )
 
     # --- 2. Consent --------------------------------------------------------------------------------------------------
 

@@ -89,6 +89,7 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     happens_presence: Text
     told: Text
     told_result: Text
+    told_subject: Text
     kept: Text
     kept_sentence: Text
     kept_nothing: Text

@@ -42,10 +42,15 @@ function show(name) {
   window.scrollTo(0, 0);
 }
 
+function details() {
+  const listed = shown.attributes.map((name) => texts.attribute[name]);
+  return shown.subject ? [...listed, say("told_subject")] : listed;
+}
+
 function showConsent() {
   for (const element of document.querySelectorAll("[data-fill]")) change(element, say(element.dataset.fill));
   fillList(at("happens"), shown.happens.map((step) => say(`happens_${step}`)));
-  fillList(at("told"), [say("told_result"), ...shown.attributes.map((name) => texts.attribute[name])]);
+  fillList(at("told"), [say("told_result"), ...details()]);
   for (const button of [at("yes"), at("no")]) button.disabled = false;
 }
 
@@ -79,7 +84,7 @@ function showResult() {
   change(at("why"), good ? say("verified_text") : texts.explanation[shown.explanation] ?? "");
   change(at("again"), good ? "" : say("again"));
   const told = shown.result === "stopped" ? [] : [say("who_party")];
-  const listed = good ? shown.attributes.map((name) => texts.attribute[name]) : [];
+  const listed = good ? details() : [];
   fillList(at("who"), [...told, ...listed, ...(told.length ? [say("who_box")] : []), say("who_nobody")]);
   [...at("who").children].forEach((item, index) => {
     if (index >= told.length && index < told.length + listed.length) item.className = "of";
