@@ -1,5 +1,7 @@
 """SIGKILL of any process at any stage: a correct answer at the API, an intact ledger, and the next person is served."""
 
+import base64
+import json
 import os
 import signal
 import time
@@ -7,11 +9,15 @@ import time
 import pytest
 
 from device.commands.relying_party import ApiError
-from device.jose import unverified_claims
 from device.notary.ledger import verify_ledger
 from tests.processes.conftest import AUDIENCE, NONCE
 
 STAGES = ("document", "holding", "selfie")
+
+
+def claims_of(token):
+    body = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
 
 
 def intact(box):
@@ -37,8 +43,8 @@ def test_a_killed_worker_gives_a_signed_inconclusive_verdict(box, stage):
     os.kill(box.worker(), signal.SIGKILL)
     state = box.finish(verification)
     assert state["outcome"] == "inconclusive"
-    checks = unverified_claims(box.party.verdict(verification))["checks"]
-    assert any(check["reason"] == "vision_lost" for check in checks.values())
+    checks = claims_of(box.party.verdict(verification))["checks"]
+    assert any(check.get("reason") == "vision_lost" for check in checks.values())
     assert intact(box)
 
 
