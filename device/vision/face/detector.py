@@ -115,8 +115,9 @@ class FaceDetector:
         return settle(found, self._short.suppression_iou)
 
     def search(self, image: Image) -> list[Detection]:
-        """Every face down to about a twentieth of the picture's short side, such as the portrait on a card in hand; largest
-        first.
+        """Every face down to about a twentieth of the picture's short side, such as the portrait on a card in hand.
+
+        Largest first.
 
         Looks with both models at the whole and into overlapping squares: some fifty times the work of `detect`, and
         more that is no face after all, so that whoever asks has to confirm each with its landmarks.
