@@ -1,6 +1,6 @@
 """Turns a trained attack detector into an int8 model and tells what the manifest has to say of it.
 
-In: `--run` folder with `checkpoint.pt`, the faces of `attack_data` (for calibration and the threshold). Out: `--output`,
+In: `--run` folder with `checkpoint.pt`, the faces of `attack_data` (for calibration and the threshold). Out: the model,
 and on the console its size and SHA-256, the float and the int8 network's equal error rate on devel, and the threshold
 set there for the fused score (`--bpcer` of single bona fide frames above it).
 
