@@ -14,7 +14,9 @@ from device.vision.inference.manifest import Task, load_manifest
 
 MANIFEST = load_manifest()
 pytestmark = pytest.mark.skipif(
-    any(MANIFEST.find(MANIFEST.default(task)) is None for task in (Task.IRIS, Task.FACE_LANDMARKS, Task.FACE_DETECTION)),
+    any(
+        MANIFEST.find(MANIFEST.default(task)) is None for task in (Task.IRIS, Task.FACE_LANDMARKS, Task.FACE_DETECTION)
+    ),
     reason="MediaPipe's models are not installed: vouchbox models install",
 )
 
