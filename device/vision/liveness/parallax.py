@@ -33,10 +33,12 @@ _MEMORY: Final = 600
 @dataclass(frozen=True)
 class DepthEvidence:
     """What the fits say, residuals as RMS over `frames` frames in shares of the eyes' distance. `turned`: these are
-    frames in which the head pose left a straight look; else frames in which only the face's shape changed."""
+    frames in which the head pose left a straight look; else frames in which only the face's shape changed.
+    `nodded`: it turned, but up or down only."""
 
     frames: int
     turned: bool
+    nodded: bool
     plane: float
     head: float
 
@@ -74,7 +76,8 @@ class Parallax:
         that changed its shape as a plane does, without turning, is a plane too. All else says too little.
         """
         check, evidence = Check.LIVENESS_PARALLAX, self.evidence()
-        if evidence is not None and evidence.turned and evidence.ratio >= self._p.ratio:
+        needed = self._p.nod_ratio if evidence is not None and evidence.nodded else self._p.ratio
+        if evidence is not None and evidence.turned and evidence.ratio >= needed:
             return CheckReport(check, Result.PASS, method=METHOD)
         if evidence is not None and (evidence.turned or evidence.ratio < self._p.plane_ratio):
             return CheckReport(check, Result.FAIL, Reason.MOVES_AS_PLANE, method=METHOD)
@@ -91,8 +94,11 @@ class Parallax:
         eyes = max(straight[0].eyes, 1e-9)  # mean_shape has the first frame's scale
         frames = np.stack([view.points[:, :2] for view in self._views])
         change = shape_change(reference[:, :2], frames) / eyes
-        away = self._away(straight)
-        counted = np.flatnonzero(away >= self._p.turn)
+        yaw, pitch = self._away(straight)
+        counted = np.flatnonzero(yaw >= self._p.turn)
+        nodded = len(counted) < self._p.frames  # a turn says more than a nod: nods count only where nobody turned
+        if nodded:
+            counted = np.flatnonzero(np.maximum(yaw, pitch) >= self._p.turn)
         turned = frontal and len(counted) >= self._p.frames
         if not turned:
             counted = np.flatnonzero(change >= self._p.stretch)
@@ -101,13 +107,14 @@ class Parallax:
         counted = counted[np.argsort(-change[counted])][: self._p.keep]
         plane = np.array([plane_residual(reference[:, :2], frames[index]) for index in counted]) / eyes
         head = head_residual(reference, frames[counted]) / eyes
-        return DepthEvidence(len(counted), turned, _rms(plane), _rms(head))
+        return DepthEvidence(len(counted), turned, turned and nodded, _rms(plane), _rms(head))
 
-    def _away(self, straight: list[_View]) -> Array:
-        """Degrees by which each view is turned or nodded away from the reference's views."""
+    def _away(self, straight: list[_View]) -> tuple[Array, Array]:
+        """Degrees by which each view is turned, and nodded, away from the reference's views."""
         yaw = float(np.median([view.yaw for view in straight]))
         pitch = float(np.median([view.pitch for view in straight]))
-        return np.array([max(abs(view.yaw - yaw), abs(view.pitch - pitch)) for view in self._views])
+        yaws, pitches = np.array([(view.yaw, view.pitch) for view in self._views], np.float64).T
+        return np.abs(yaws - yaw), np.abs(pitches - pitch)
 
 
 def _rms(values: Array) -> float:

@@ -72,6 +72,7 @@ class ParallaxParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     reference_frames: Annotated[int, Meta(ge=1, le=100)]
     keep: Annotated[int, Meta(ge=1, le=1000)]
     ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
+    nod_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
     plane_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
 
 
