@@ -49,8 +49,9 @@ class ScoreHistogram:
             raise ValueError("no scores were counted")
         reached = np.cumsum(self.counts[::-1])[::-1]
         allowed = np.flatnonzero(reached <= rate * self.total + 1e-9)
-        first = int(allowed[0]) if len(allowed) else BINS
-        return first * (2.0 / BINS) - 1.0
+        if not len(allowed):
+            return float(np.nextafter(1.0, 2.0))  # one that not even a cosine of 1 reaches
+        return int(allowed[0]) * (2.0 / BINS) - 1.0
 
 
 def fmr_thresholds(impostors: ScoreHistogram, rates: tuple[float, ...]) -> dict[float, float]:
