@@ -74,7 +74,6 @@ setup(
     entry_points={
         "console_scripts": [
             "vouchbox=device.cli:main",
-            "vouchbox-provision=provisioning.cli:main",
         ]
     },
 )
