@@ -201,7 +201,7 @@ def _certificates(x5c: object) -> list[x509.Certificate] | None:
         for certificate in chain:  # both are parsed only when they are asked for
             certificate.public_key()
             list(certificate.extensions)
-    except (TypeError, ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
+    except (TypeError, ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion):
         return None
     return chain
 

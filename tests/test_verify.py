@@ -538,3 +538,14 @@ def test_command_bad_input(defect: str, development: Signer, root_file: str, tmp
 
 def test_every_reason_has_its_words() -> None:
     assert set(EXPLANATIONS) == set(Reason)
+
+
+def test_certificate_of_a_version_that_does_not_exist(production: Signer, verdict: str) -> None:
+    """X.509 knows versions 1 to 3; the library has an exception of its own for others."""
+    header, payload, signature = verdict.split(".")
+    fields = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+    leaf = bytearray(base64.b64decode(fields["x5c"][0]))
+    leaf[leaf.index(b"\xa0\x03\x02\x01\x02") + 4] = 10
+    fields["x5c"][0] = base64.b64encode(bytes(leaf)).decode()
+    changed = base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
+    assert check(f"{changed}.{payload}.{signature}", production.root).reason is Reason.CERTIFICATE_MALFORMED
