@@ -3,12 +3,12 @@ so that `vouchbox verify` on a server needs neither a camera nor a model."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from device import __version__
+from device.commands.lazy import LazyGroup
 from device.errors import VouchboxError
 
 COMMANDS = {
@@ -27,26 +27,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """Knows the names and help lines of its commands without importing them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
-        if name not in COMMANDS:
-            return None
-        module, attribute, _ = COMMANDS[name]
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup)
+@click.group(cls=LazyGroup, entries=COMMANDS)
 @click.version_option(__version__, prog_name="vouchbox")
 def vouchbox() -> None:
     """Vouchbox checks a person against their identity document and gives out one signed verdict, and no image."""
