@@ -34,8 +34,9 @@ SLACK = SIZE / 80
 SHARES = {
     "utkface": {"utkface": 500, "utkface_attack": 500},
     "replay": {"replay": 120, "replay_attack": 200, "replay_simulated": 80},
+    "mild": {"utkface": 140, "utkface_attack": 160, "replay_simulated": 100},
 }
-"""Of what a shard consists."""
+"""Of what a shard consists. `mild`: good cameras, and instruments that fill the picture: no edge gives them away."""
 MIX = (("print", 0.34), ("print_eyes", 0.1), ("mask_paper", 0.12), ("screen", 0.44))
 
 
@@ -49,26 +50,30 @@ def load(sample: Sample) -> Pixels:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0
 
 
-def bona_fide(rng: Rng, sample: Sample) -> npt.NDArray[np.uint8]:
+def bona_fide(rng: Rng, sample: Sample, mild: bool) -> npt.NDArray[np.uint8]:
     """A simulated live frame of an UTKFace person."""
     side, factor = int(rng.integers(110, 250)), float(rng.uniform(1.6, 3.0))
     scene = person_scene(rng, load(sample), (sample.x, sample.y, sample.side), factor, side)
-    return _cut(rng, camera(rng, scene), Square(side / 2, side / 2, side / factor))
+    return _cut(rng, camera(rng, scene, _strength(rng, mild)), Square(side / 2, side / 2, side / factor))
 
 
-def attack(rng: Rng, sample: Sample, other: Sample, species: str) -> npt.NDArray[np.uint8]:
+def _strength(rng: Rng, mild: bool) -> float:
+    return float(rng.uniform(0.15, 0.6)) if mild else 1.0
+
+
+def attack(rng: Rng, sample: Sample, other: Sample, species: str, mild: bool) -> npt.NDArray[np.uint8]:
     """A simulated frame of an attack that presents `sample`'s face, `other` being the one who presents it."""
     side, factor = int(rng.integers(110, 250)), float(rng.uniform(1.6, 3.0))
-    content_factor = float(rng.uniform(1.3, 3.8))
-    size = int(min(content_factor * rng.uniform(60, 180), 270))
+    content_factor = float(rng.uniform(3.0, 4.5) if mild else rng.uniform(1.3, 3.8))
+    size = int(min(content_factor * rng.uniform(60, 180), 400 if mild else 270))
     scene = person_scene(rng, load(sample), (sample.x, sample.y, sample.side), content_factor, size)
-    content = camera(rng, scene, 0.5).astype(np.float32) / 255.0
+    content = camera(rng, scene, 0.2 if mild else 0.5).astype(np.float32) / 255.0
     wears = species in ("print_eyes", "mask_paper")
     behind = load(other)
     if wears:
         behind = person_scene(rng, behind, (other.x, other.y, other.side), factor, side)
     scene = present(rng, species, content, content_factor, factor, side, behind)
-    return _cut(rng, camera(rng, scene), Square(side / 2, side / 2, side / factor))
+    return _cut(rng, camera(rng, scene, _strength(rng, mild)), Square(side / 2, side / 2, side / factor))
 
 
 def real(rng: Rng, sample: Sample) -> npt.NDArray[np.uint8]:
@@ -100,7 +105,7 @@ def _cut(rng: Rng, image: npt.NDArray[np.uint8], square: Square) -> npt.NDArray[
 
 
 def shard(
-    rng: Rng, pools: dict[str, list[Sample]], share: dict[str, int]
+    rng: Rng, pools: dict[str, list[Sample]], share: dict[str, int], mild: bool = False
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """One shard: crops and (class, group) of each, in random order."""
     crops: list[npt.NDArray[np.uint8]] = []
@@ -112,10 +117,10 @@ def shard(
         for _ in range(count if pool else 0):
             sample, other = (pool[int(index)] for index in rng.integers(0, len(pool), 2))
             if group == "utkface":
-                image, kind = bona_fide(rng, sample), 0
+                image, kind = bona_fide(rng, sample, mild), 0
             elif group in ("utkface_attack", "replay_simulated"):
                 species = str(rng.choice(names, p=odds))
-                image, kind = attack(rng, sample, other, species), CLASS_OF[species]
+                image, kind = attack(rng, sample, other, species, mild), CLASS_OF[species]
             else:
                 image = real(rng, sample)
                 kind = 0 if sample.label == "bona_fide" else (1 if "print" in sample.species else 2)
@@ -149,7 +154,7 @@ def main() -> None:
     for number in range(arguments.first, arguments.first + arguments.shards):
         began = time.perf_counter()
         rng = np.random.default_rng([number, int(arguments.held_out), list(SHARES).index(arguments.share)])
-        crops, labels = shard(rng, pools, SHARES[arguments.share])
+        crops, labels = shard(rng, pools, SHARES[arguments.share], arguments.share == "mild")
         np.save(arguments.out / f"{number:03d}.y.npy", labels)
         np.save(arguments.out / "part.npy", crops)
         (arguments.out / "part.npy").rename(arguments.out / f"{number:03d}.x.npy")

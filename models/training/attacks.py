@@ -1,7 +1,8 @@
 """Trains the presentation-attack detector from random initialisation on rendered shards.
 
 In: the shards of `attack_cache` and, to follow the training, the faces of `attack_data`. Out: checkpoints in `--run`
-(`checkpoint.pt`, averaged weights), a line of figures every few minutes. `attack_export` turns one into a model.
+(averaged weights: `checkpoint.pt` the newest, `step-N.pt` each), a line of figures every few minutes. `attack_export`
+turns one into a model.
 
     python -m models.training.attacks --cache DIR... --held DIR --faces faces.jsonl --run DIR [--without-replay]
 
@@ -23,59 +24,10 @@ import torch
 from torch.nn import functional
 
 from device.vision.liveness.crops import stacked_crops
-from models.training.attack_cache import GROUPS, SIZE, TIGHT, WIDE
+from models.training.attack_augment import Shards
+from models.training.attack_cache import SIZE, TIGHT, WIDE
 from models.training.attack_data import Sample, load_samples
 from models.training.attack_network import INPUT, AttackNetwork
-
-Batch = tuple[torch.Tensor, torch.Tensor]
-
-
-def augment(rng: np.random.Generator, crops: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """N x 2S x S x 3 uint8 to N x 3 x 2 INPUT x INPUT float32: shifted, mirrored, relit, noisy, partly covered."""
-    count, slack = len(crops), SIZE - INPUT
-    cut = np.empty((count, 2 * INPUT, INPUT, 3), np.uint8)
-    places = rng.integers(0, slack + 1, (count, 2, 2))
-    flips = rng.random(count) < 0.5
-    for index in range(count):
-        for half in range(2):
-            y, x = places[index, half]
-            part = crops[index, half * SIZE + y : half * SIZE + y + INPUT, x : x + INPUT]
-            cut[index, half * INPUT : (half + 1) * INPUT] = part[:, ::-1] if flips[index] else part
-            if rng.random() < 0.2:  # a hand, a scarf, a strap
-                top, left = rng.integers(0, INPUT - 16, 2)
-                tall, broad = rng.integers(10, 34, 2)
-                bottom = min(top + tall, INPUT)
-                cut[index, half * INPUT + top : half * INPUT + bottom, left : left + broad] = rng.integers(0, 256)
-    out = torch.from_numpy(cut).permute(0, 3, 1, 2).float().div_(255.0)  # channels last in memory
-    gain = np.exp(rng.normal(0, 0.12, (count, 1))) * np.exp(rng.normal(0, 0.04, (count, 3)))
-    out.mul_(torch.from_numpy(gain.astype(np.float32))[:, :, None, None])
-    kinds = rng.random(count)
-    blurred, noisy, grey = (np.flatnonzero(part) for part in (kinds < 0.1, (kinds > 0.1) & (kinds < 0.2), kinds > 0.96))
-    if len(blurred):
-        out[blurred] = functional.avg_pool2d(out[blurred], 3, 1, 1, count_include_pad=False)
-    if len(noisy):
-        out[noisy] += torch.randn(len(noisy), 3, 2 * INPUT, INPUT) * float(rng.uniform(0.005, 0.03))
-    if len(grey):
-        out[grey] = out[grey].mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
-    contrast = torch.from_numpy(np.exp(rng.normal(0, 0.1, (count, 1, 1, 1))).astype(np.float32))
-    return out.sub_(0.45).mul_(contrast).add_(0.45).clamp_(0.0, 1.0)
-
-
-def batches(caches: list[Path], size: int, without_replay: bool, seed: int) -> Iterator[Batch]:
-    """Endless batches over whichever shards there are by now, shards in random order."""
-    rng = np.random.default_rng(seed)
-    while True:
-        found = [path for cache in caches for path in sorted(cache.glob("[0-9]*.x.npy"))]
-        for index in rng.permutation(len(found)):
-            crops = np.load(found[index], mmap_mode="r")
-            labels = np.load(found[index].with_name(found[index].name.replace(".x.", ".y.")))
-            chosen = np.arange(len(labels))
-            if without_replay:
-                chosen = chosen[labels[:, 1] <= GROUPS.index("utkface_attack")]
-            chosen = rng.permutation(chosen)
-            for start in range(0, len(chosen) - size + 1, size):
-                picked = np.sort(chosen[start : start + size])
-                yield augment(rng, crops[picked]), torch.from_numpy(labels[picked, 0])
 
 
 def frames(samples: list[Sample]) -> Iterator[tuple[Sample, torch.Tensor]]:
@@ -123,7 +75,10 @@ class Watch:
             labels = np.load(path.with_name(path.name.replace(".x.", ".y.")))[:, 0] > 0
             words.append(f"rendered {equal_error(attack_scores(network, inputs), labels):.4f}")
         if self.inputs is not None:
-            words.append(f"devel {equal_error(attack_scores(network, self.inputs), self.attacks):.4f}")
+            scores = attack_scores(network, self.inputs)
+            words.append(f"devel {equal_error(scores, self.attacks):.4f}")
+            above = (scores[self.attacks][:, None] > scores[~self.attacks]).mean()
+            words.append(f"devel AUC {above:.4f}")
         return "EER " + ", ".join(words)
 
 
@@ -140,7 +95,7 @@ def train(arguments: argparse.Namespace) -> None:
     optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=0.02)
     began = looked = time.monotonic()
     running = 0.0
-    source = batches(arguments.cache, arguments.batch, arguments.without_replay, arguments.seed)
+    source = Shards(arguments.cache, arguments.without_replay).batches(arguments.batch, arguments.seed)
     for step, (crops, classes) in enumerate(source, start=1):
         done = (time.monotonic() - began) / (60 * arguments.minutes)
         for group in optimiser.param_groups:
@@ -160,7 +115,9 @@ def train(arguments: argparse.Namespace) -> None:
                 ours.copy_(theirs if not ours.is_floating_point() else ours * keep + theirs * (1 - keep))
         if time.monotonic() - looked > 60 * arguments.every or done >= 1:
             looked = time.monotonic()
-            torch.save({"network": average.state_dict(), "step": step}, arguments.run / "checkpoint.pt")
+            state = {"network": average.state_dict(), "step": step}
+            torch.save(state, arguments.run / "checkpoint.pt")
+            torch.save(state, arguments.run / f"step-{step:06d}.pt")
             print(
                 f"{(looked - began) / 60:.1f} min, step {step}, loss {running:.3f}, {watch.line(average)}", flush=True
             )
