@@ -34,6 +34,7 @@ from device.certificates import (
 )
 from device.jose import ALGORITHMS, MAX_TOKEN, TYPE, VerdictRegistry
 from device.protocol import CameraKind, Outcome
+from device.status_list import Status, StatusList, status_reference
 
 MAX_CHAIN: Final = 3  # leaf, issuing authority, root: no organisation's chain is longer
 CLOCK_SKEW: Final = 60  # seconds that the box's clock may be ahead of the verifier's
@@ -51,6 +52,8 @@ class Reason(enum.StrEnum):
     LEAF_EXPIRED = "leaf_expired"
     LEAF_NOT_YET_VALID = "leaf_not_yet_valid"
     CHAIN_UNTRUSTED = "chain_untrusted"
+    STATUS_UNKNOWN = "status_unknown"
+    REVOKED = "revoked"
     SIGNATURE_WRONG = "signature_wrong"
     PROFILE_UNKNOWN = "profile_unknown"
     CLAIMS_MALFORMED = "claims_malformed"
@@ -80,6 +83,7 @@ def verify_verdict(
     expected_audience: str,
     expected_nonce: str,
     allow_emulated: bool = False,
+    status_list: StatusList | None = None,
     now: datetime.datetime | None = None,
 ) -> Verification:
     """Verifies a verdict offline.
@@ -90,10 +94,12 @@ def verify_verdict(
         expected_audience: the `audience` that the relying party asked with.
         expected_nonce: the `nonce` that it asked with; it must be fresh and used once.
         allow_emulated: accept development keys and emulated cameras too. Never in production.
+        status_list: the organisation's (`device.status_list.read_status_list`); without it nothing is known of
+            revocation. With it a production certificate whose status it does not tell is refused.
         now: time of the verification (aware); the present if None.
     """
     # 1. Is it a JWS that we speak: three parts, an allowed algorithm, the right type?
-    # 2. May the key sign verdicts: a leaf in x5c, its constraints, its dates, a chain to a trusted root?
+    # 2. May the key sign verdicts: a leaf in x5c, its constraints, its dates, a chain to a trusted root, not revoked?
     # 3. Is the signature right, by the key of that leaf?
     # 4. Are the claims of this profile, for us, for our question, and of now?
     # 5. Is it production, or was what is less explicitly allowed? Do key, camera and debug state agree?
@@ -124,8 +130,11 @@ def verify_verdict(
         return _refused(Reason.LEAF_EXPIRED)
     if moment < leaf.not_valid_before_utc:
         return _refused(Reason.LEAF_NOT_YET_VALID)
-    if not _chains(chain, trust, moment):
+    path = _path(chain, trust, moment)
+    if not path:
         return _refused(Reason.CHAIN_UNTRUSTED)
+    if status_list is not None and (trouble := _status(path, status_list, purpose)):
+        return _refused(trouble)
 
     # 3.
     payload = _signed_payload(token, leaf)
@@ -206,9 +215,12 @@ def _certificates(x5c: object) -> list[x509.Certificate] | None:
     return chain
 
 
-def _chains(chain: list[x509.Certificate], trust: Sequence[x509.Certificate], moment: datetime.datetime) -> bool:
+def _path(
+    chain: list[x509.Certificate], trust: Sequence[x509.Certificate], moment: datetime.datetime
+) -> list[x509.Certificate]:
+    """The path from the leaf to a trusted root; empty if there is none."""
     if not trust:
-        return False
+        return []
     # The leaf's own extensions have been checked, more strictly than a path validator can (`verdict_purpose`).
     authorities = (
         ExtensionPolicy.permit_all()
@@ -226,8 +238,26 @@ def _chains(chain: list[x509.Certificate], trust: Sequence[x509.Certificate], mo
     try:
         path = verifier.verify(chain[0], chain[1:]).chain
     except (VerificationError, ValueError):
-        return False
-    return all(_may_issue_for(authority, chain[0]) for authority in path[1:])
+        return []
+    return list(path) if all(_may_issue_for(authority, chain[0]) for authority in path[1:]) else []
+
+
+def _status(path: list[x509.Certificate], status_list: StatusList, purpose: Purpose) -> Reason | None:
+    """Looks up every certificate of the path that names a place in the list. Development certificates name none."""
+    for certificate in path:
+        try:
+            reference = status_reference(certificate)
+            if reference is None:
+                if certificate is path[0] and purpose is Purpose.PRODUCTION:
+                    return Reason.STATUS_UNKNOWN
+                continue
+            if reference.uri != status_list.uri:
+                return Reason.STATUS_UNKNOWN
+            if status_list.at(reference.index) != Status.VALID:
+                return Reason.REVOKED
+        except (ValueError, IndexError, RecursionError):
+            return Reason.STATUS_UNKNOWN
+    return None
 
 
 def _may_issue_for(authority: x509.Certificate, leaf: x509.Certificate) -> bool:

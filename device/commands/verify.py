@@ -6,6 +6,7 @@ Out: one line, or with `--json` `{"valid", "reason", "claims"}`. Exit 0 only if 
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography import x509
 
 from device.errors import InputError, VouchboxError
 from device.jose import MAX_TOKEN
+from device.status_list import MAX_FILE, StatusList, read_status_list
 from device.verify import Reason, verify_verdict
 
 EXPLANATIONS = {
@@ -27,6 +29,8 @@ EXPLANATIONS = {
     Reason.LEAF_EXPIRED: "the box's certificate has expired",
     Reason.LEAF_NOT_YET_VALID: "the box's certificate is not valid yet",
     Reason.CHAIN_UNTRUSTED: "the box's certificate does not lead to a root that you trust",
+    Reason.STATUS_UNKNOWN: "the status list does not tell of the box's certificate: it is another list, or too old",
+    Reason.REVOKED: "the box's certificate, or that of who issued it, has been revoked",
     Reason.SIGNATURE_WRONG: "the signature is wrong: something was changed",
     Reason.PROFILE_UNKNOWN: "the verdict has a version that this program does not know",
     Reason.CLAIMS_MALFORMED: "the verdict lacks a claim, or has one of the wrong kind",
@@ -45,17 +49,33 @@ EXPLANATIONS = {
 @click.option("--trust", required=True, metavar="ROOT.PEM", help="The organisation's root certificate(s).")
 @click.option("--audience", required=True, help="The audience that you asked with.")
 @click.option("--nonce", required=True, help="The nonce that you asked with.")
+@click.option("--status-list", metavar="FILE", help="The organisation's status list: revoked boxes are then refused.")
 @click.option("--allow-emulated", is_flag=True, help="Accept development keys and emulated cameras. Not in production.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def verify(token: str, trust: str, audience: str, nonce: str, *, allow_emulated: bool, as_json: bool) -> None:
+def verify(
+    token: str,
+    trust: str,
+    audience: str,
+    nonce: str,
+    *,
+    status_list: str | None,
+    allow_emulated: bool,
+    as_json: bool,
+) -> None:
     """Verify a verdict offline. TOKEN is the token, a file that holds it, or - for standard input."""
     try:
         text, roots = read_token(token), read_roots(Path(trust))
+        statuses = None if status_list is None else read_statuses(Path(status_list), roots)
     except VouchboxError as error:
         click.echo(f"vouchbox verify: {error}", err=True)
         sys.exit(error.exit_code)
     found = verify_verdict(
-        text, trust=roots, expected_audience=audience, expected_nonce=nonce, allow_emulated=allow_emulated
+        text,
+        trust=roots,
+        expected_audience=audience,
+        expected_nonce=nonce,
+        allow_emulated=allow_emulated,
+        status_list=statuses,
     )
     if as_json:
         click.echo(json.dumps({"valid": found.valid, "reason": found.reason, "claims": found.claims}))
@@ -97,3 +117,17 @@ def read_roots(path: Path) -> list[x509.Certificate]:
         ) from error
     except ValueError as error:
         raise InputError(f"{path} holds no PEM certificate; --trust wants the organisation's root") from error
+
+
+def read_statuses(path: Path, roots: list[x509.Certificate]) -> StatusList:
+    """The status list in a file, its signature and dates checked. Raises `InputError`."""
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise InputError(f"{path} is too large to be a status list")
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}; --status-list wants the organisation's status list (a JWT)") from error
+    found, trouble = read_status_list(text, roots, datetime.datetime.now(datetime.UTC))
+    if found is None:
+        raise InputError(f"{path} is not a status list to rely on: {trouble}")
+    return found
