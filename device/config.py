@@ -73,6 +73,23 @@ class GatewayConfig(_Table, frozen=True):
     """TOML file of relying parties; empty: `relying-parties.toml` in the state folder."""
 
 
+class SealConfig(_Table, frozen=True):
+    """A box in production, as `vouchbox-provision seal` left it; each process holds itself to its part of it.
+
+    Vision opens no emulated camera; the notary has no development key and takes only the policies whose SHA-256 is
+    named here. The ledger knows when it was sealed: a seal that was only deleted from this file stops the notary.
+    """
+
+    time: Annotated[int, Meta(ge=0)]
+    use: str
+    """What the organisation does with the box, `commercial` or `research`: the models' licences were held against it."""
+    camera: str
+    policies: dict[str, Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]]
+    models: dict[str, Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]]
+    accepted: tuple[str, ...] = ()
+    """Self-test findings that failed and were accepted by name."""
+
+
 class Config(_Table, frozen=True):
     """A whole box."""
 
@@ -80,6 +97,7 @@ class Config(_Table, frozen=True):
     vision: VisionConfig = VisionConfig()
     notary: NotaryConfig = NotaryConfig()
     gateway: GatewayConfig = GatewayConfig()
+    seal: SealConfig | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def runtime(self) -> Path:
@@ -96,6 +114,11 @@ class Config(_Table, frozen=True):
     @property
     def notary_socket(self) -> Path:
         return self.runtime / "notary.sock"
+
+    @property
+    def sealed(self) -> SealConfig | None:
+        """The seal of a box in production."""
+        return None if isinstance(self.seal, msgspec.UnsetType) else self.seal
 
     @property
     def allowed_users(self) -> frozenset[int]:
