@@ -53,9 +53,10 @@ def open_keys(config: Config) -> Keys:
     """
     folder = config.state / "keys"
     development = folder / "development"
+    allowed = config.sealed is None and development.is_dir()  # a sealed box signs for nothing that is emulated
     return Keys(
         production=_production(config.notary.keystore, folder / "production"),
-        development=FileKeyStore(development, Purpose.DEVELOPMENT) if development.is_dir() else None,
+        development=FileKeyStore(development, Purpose.DEVELOPMENT) if allowed else None,
     )
 
 
