@@ -21,6 +21,7 @@ from typing import Self
 
 from device.errors import ChannelClosed, ChannelTimeout, PeerError, ProtocolViolation
 from device.protocol import MAX_MESSAGE, AnyMessage, Decoder, Message, Order, encode
+from device.supervision import inherited_listener
 
 log = logging.getLogger(__name__)
 
@@ -192,8 +193,11 @@ def listen(path: Path, *, backlog: int = 16) -> socket.socket:
 
     Under systemd socket activation (sd_listen_fds(3)) the socket that systemd made is taken instead.
     """
-    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
-        return socket.socket(fileno=3)
+    inherited = inherited_listener()
+    if inherited is not None:
+        # Who listened last is who the other end sees (SO_PEERCRED): until now that was systemd.
+        inherited.listen(backlog)
+        return inherited
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     previous = os.umask(0o117)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from cheroot.connections import ConnectionManager
 from cheroot.makefile import MakeFile
 from cheroot.server import HTTPConnection, HTTPRequest, KnownLengthRFile
 from cheroot.ssl import Adapter
@@ -30,8 +31,14 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS: Final = 2.0
 DRAIN_BYTES: Final = 1024 * 1024
+STUCK_SECONDS: Final = 15.0
+"""Longer than any request may take to arrive; event streams cannot take all the threads (limits.py)."""
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Request(HTTPRequest):
@@ -112,6 +119,14 @@ class _Connection(HTTPConnection):
             rest -= len(data)
 
 
+class _Connections(ConnectionManager):
+    """The accepting loop; it tells when it comes round, which it does twice a second."""
+
+    def _expire(self, threshold: float) -> None:
+        super()._expire(threshold)  # type: ignore[misc]
+        self.server.turned = time.monotonic()
+
+
 class _Tls(Adapter):
     """TLS 1.2 or later from PEM files; the handshake happens on a worker thread, never on the accepting one."""
 
@@ -147,12 +162,19 @@ class Server(WsgiServer):
         application: the WSGI application.
         limits: threads and deadlines.
         certificate, private_key: PEM files, or both empty for plain HTTP.
+        listener: a bound socket to accept from (socket activation); `address` then is what it is bound to.
     """
 
     ConnectionClass = _Connection
 
     def __init__(
-        self, address: tuple[str, int], application: WsgiApplication, limits: Limits, certificate: str, private_key: str
+        self,
+        address: tuple[str, int],
+        application: WsgiApplication,
+        limits: Limits,
+        certificate: str,
+        private_key: str,
+        listener: socket.socket | None = None,
     ) -> None:
         super().__init__(
             address,
@@ -169,6 +191,11 @@ class Server(WsgiServer):
         if certificate:
             self.ssl_adapter = _Tls(certificate, private_key)
         self._patience = limits.header_seconds
+        self._listener = listener
+        self.turned = time.monotonic()
+        self._served = time.monotonic()
+        self.on_turn: Callable[[], None] = _nothing
+        """Called twice a second while requests are accepted and answered."""
         self._reading: set[_Connection] = set()
         self._reading_lock = threading.Lock()
 
@@ -178,6 +205,17 @@ class Server(WsgiServer):
         host, port = self.bind_addr[:2]
         name = f"[{host}]" if ":" in host else host
         return f"{'https' if self.ssl_adapter else 'http'}://{name}:{port}"
+
+    def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:
+        if self._listener is None:
+            return super().bind(family, type, proto)  # type: ignore[no-any-return]
+        self.socket = self._listener
+        return self._listener
+
+    def prepare(self) -> None:
+        super().prepare()
+        self._connections.close()  # type: ignore[has-type]
+        self._connections = _Connections(self)
 
     def reading(self, connection: _Connection) -> None:
         """A thread begins to read a request."""
@@ -203,6 +241,8 @@ class Server(WsgiServer):
         while self.ready:
             time.sleep(0.5)
             now = time.monotonic()
+            if self._well(now):
+                self.on_turn()
             with self._reading_lock:
                 late = [c for c in self._reading if c.reading_since and now - c.reading_since > self._patience]
             for connection in late:
@@ -210,6 +250,12 @@ class Server(WsgiServer):
                     connection.socket.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass  # it has gone by itself
+
+    def _well(self, now: float) -> bool:
+        """Whether the loop comes round and not every thread has been busy, with callers waiting, for too long."""
+        if self.requests.idle or not self.requests.qsize:
+            self._served = now
+        return now - self.turned < STUCK_SECONDS and now - self._served < STUCK_SECONDS
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         log.log(min(level, logging.WARNING), "%s", msg, exc_info=traceback and level >= logging.ERROR)

@@ -1,7 +1,8 @@
 """The gateway process: `python -m device.gateway.service --config FILE`.
 
 In: a configuration. Out: an exit code; while it runs, the API is served and `<runtime>/gateway.json` says where.
-It has the network, and neither pixels nor a key. Off loopback it refuses to start without TLS.
+It has the network, and neither pixels nor a key. Off loopback it refuses to start without TLS. On a box systemd opens
+the address and this process only accepts from it: it has no way to call out, and no file that it could write.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import ipaddress
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -23,6 +25,8 @@ from device.errors import ConfigurationError, VouchboxError
 from device.gateway.app import Gateway, create_app
 from device.gateway.limits import Limits
 from device.gateway.server import Server
+from device.logs import set_up_logging
+from device.supervision import Supervisor, inherited_listener
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +41,30 @@ class Announcement(msgspec.Struct, frozen=True):
 class Service:
     """One gateway, bound to its address by `__init__`; `run` serves until `stop`.
 
+    Args:
+        config: the box's configuration.
+        limits: what callers may do.
+        listener: an address that systemd has opened for it, which then counts instead of the configured one.
+        supervisor: hears that the service is ready and alive.
+
     Raises:
         ConfigurationError: the address is not loopback and there is no TLS, or the certificate, the key, the address or
             the list of relying parties cannot be used.
     """
 
-    def __init__(self, config: Config, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        limits: Limits | None = None,
+        listener: socket.socket | None = None,
+        supervisor: Supervisor | None = None,
+    ) -> None:
+        if listener is not None:
+            config = _at(config, listener)
         check_exposure(config)
         self._config = config
+        self._announced = listener is None
+        self._supervisor = supervisor or Supervisor()
         self.gateway = Gateway(config, limits or Limits())
         if self.gateway.parties.problem:
             raise ConfigurationError(self.gateway.parties.problem)
@@ -56,7 +76,9 @@ class Service:
             self.gateway.limits,
             settings.certificate,
             settings.private_key,
+            listener,
         )
+        self._server.on_turn = self._supervisor.alive
         try:
             self._server.prepare()
         except OSError as error:
@@ -64,17 +86,21 @@ class Service:
         self.url = self._server.url
 
     def run(self) -> None:
-        """Announces and serves; returns after `stop`."""
+        """Announces (where the address is not systemd's, and known), and serves; returns after `stop`."""
         announcement = self._config.runtime / "gateway.json"
         try:
-            announce(announcement, Announcement(self.url, os.getpid()))
+            if self._announced:
+                announce(announcement, Announcement(self.url, os.getpid()))
             log.info("the gateway serves %s", self.url)
+            self._supervisor.ready()
             self._server.serve()
         finally:
+            self._supervisor.stopping()
             self.gateway.close()
             self._server.stop()
-            with contextlib.suppress(OSError):
-                announcement.unlink()
+            if self._announced:
+                with contextlib.suppress(OSError):
+                    announcement.unlink()
 
     def stop(self) -> None:
         """Ends `run`: streams end, what runs is cancelled. May be called from any thread and from a signal handler."""
@@ -83,6 +109,14 @@ class Service:
     def _stop(self) -> None:
         self.gateway.close()
         self._server.stop()
+
+
+def _at(config: Config, listener: socket.socket) -> Config:
+    """The configuration with the address that `listener` is bound to. Raises `ConfigurationError` if it has no port."""
+    if listener.family not in (socket.AF_INET, socket.AF_INET6):
+        raise ConfigurationError("vouchbox-gateway.socket must name an address and a port: ListenStream=127.0.0.1:8470")
+    host, port = listener.getsockname()[:2]
+    return msgspec.structs.replace(config, gateway=msgspec.structs.replace(config.gateway, host=host, port=port))
 
 
 def check_exposure(config: Config) -> None:
@@ -116,7 +150,7 @@ def announce(path: Path, announcement: Announcement) -> None:
 
 def main(config: Config) -> int:
     """Serves until SIGTERM or SIGINT; 0 then."""
-    service = Service(config)
+    service = Service(config, listener=inherited_listener())
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.stop())
@@ -129,7 +163,7 @@ def run_command(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="device.gateway.service", description=__doc__)
     parser.add_argument("--config", type=Path, help="the box's configuration (TOML)")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="gateway: %(levelname)s %(message)s")
+    set_up_logging("gateway")
     try:
         return main(load_config(given.config))
     except VouchboxError as error:

@@ -44,6 +44,7 @@ from device.protocol import (
     Refusal,
     Refused,
 )
+from device.supervision import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,10 @@ _MAX_CONNECTIONS: Final = 64
 _RETRY_AFTER: Final = 10  # seconds; a sensible pause before asking again for what is out of order
 _BUSY_RETRY: Final = 30  # seconds; most verifications are over long before their limits
 _STOP_PATIENCE: Final = 20.0
+_OVERDUE: Final = 30.0
+"""Seconds beyond its own limits after which a verification counts as stuck (a key store that never answers)."""
+_TURN: Final = 30.0
+"""Seconds that the loop waits for a gateway; under a watchdog it comes round sooner."""
 
 
 class Notary:
@@ -62,12 +67,14 @@ class Notary:
     Args:
         config: the box's configuration.
         stop: ends `run`.
+        supervisor: hears that the service is ready and alive.
 
     Raises:
         VouchboxError: a policy, the ledger, or the identity cannot be used; says what to do.
     """
 
-    def __init__(self, config: Config, stop: Stop) -> None:
+    def __init__(self, config: Config, stop: Stop, supervisor: Supervisor | None = None) -> None:
+        self._supervisor = supervisor or Supervisor()
         policies = load_policies(Path(config.notary.policies) if config.notary.policies else None)
         self._office = Office(
             config=config,
@@ -94,13 +101,19 @@ class Notary:
         with listen(office.config.notary_socket) as listener:
             log.info("listening at %s", office.config.notary_socket)
             office.vision.probe_if_stale()
-            # systemd: READY=1 belongs here, and WATCHDOG=1 in the loop below.
+            self._supervisor.ready()
             while not office.stop.is_set:
                 self._sign_head_if_due()
                 waiting: list[socket.socket | Stop] = [listener, office.stop]
-                if listener in select.select(waiting, [], [], 30.0)[0]:
+                if listener in select.select(waiting, [], [], self._supervisor.patience(_TURN))[0]:
                     self._accept(listener)
+                if not self._stuck():
+                    self._supervisor.alive()
+        self._supervisor.stopping()
         self._close()
+
+    def _stuck(self) -> bool:
+        return self._camera.locked() and time.monotonic() > self._busy_until + _OVERDUE
 
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()

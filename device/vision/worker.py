@@ -2,7 +2,7 @@
 
 Its whole memory goes back to the kernel with it, so that nothing of a person is left for the next check.
 It is started by `device.vision.service` with three inherited descriptors: the listening socket, a pipe on which it says
-`ready` and `taken`, and a pipe that ends when its parent does.
+`ready`, `taken` and that it goes on, and a pipe that ends when its parent does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from device.channel import Channel, require_peer
 from device.config import Config, load_config
 from device.errors import CameraError, ChannelClosed, PeerError, VouchboxError
-from device.logs import set_up_logging
+from device.logs import about, set_up_logging
 from device.protocol import (
     FROM_VISION,
     NOTARY_ORDERS,
@@ -43,9 +43,35 @@ START_PATIENCE = 10.0
 """Seconds that a notary has to say what it wants after it connected."""
 READ_PATIENCE = 0.5
 """Seconds to wait for one frame before the session is told that time passes."""
+BEAT = 2.0
+"""Seconds between two signs of life on the status pipe, at least."""
 
 
-def serve_one(connection: socket.socket, config: Config, camera: Camera, instruments: Instruments) -> None:
+class Status:
+    """The pipe to the service. Signs of life are given where progress was made: a frame looked at, a wait ended."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._last = time.monotonic()
+        os.set_blocking(descriptor, False)  # a service that does not listen must not hold up a verification
+
+    def say(self, word: bytes) -> None:
+        """Nothing happens if nobody listens."""
+        try:
+            os.write(self._descriptor, word + b"\n")
+        except OSError:
+            pass
+
+    def alive(self) -> None:
+        now = time.monotonic()
+        if now - self._last >= BEAT:
+            self._last = now
+            self.say(b".")
+
+
+def serve_one(
+    connection: socket.socket, config: Config, camera: Camera, instruments: Instruments, status: Status
+) -> None:
     """The one verification of this process's life.
 
     Raises:
@@ -59,10 +85,11 @@ def serve_one(connection: socket.socket, config: Config, camera: Camera, instrum
         assert isinstance(task, StartCheck)  # the only order that there is
         today = date.today()
         session = Session(task, make_plan(task, instruments, today), CameraWatch(), today)
-        _run(session, channel, camera)
+        log.info("verification begins", extra=about(verification=task.verification))
+        _run(session, channel, camera, status)
 
 
-def _run(session: Session, channel: Channel, camera: Camera) -> None:
+def _run(session: Session, channel: Channel, camera: Camera, status: Status) -> None:
     now = 0.0
     try:
         with camera:
@@ -74,6 +101,7 @@ def _run(session: Session, channel: Channel, camera: Camera) -> None:
                 now = frame.time if frame is not None else now + time.monotonic() - waited_from
                 messages = session.observe(frame) if frame is not None else session.tick(now)
                 _say(messages, channel, camera)
+                status.alive()
     except CameraError as error:
         log.error("camera lost: %s", error)
         _say(session.camera_lost(now), channel, camera)
@@ -96,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="vouchbox-vision-worker", description=__doc__)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--listener", type=int, required=True, help="descriptor of the listening socket")
-    parser.add_argument("--status", type=int, required=True, help="descriptor of the pipe to say ready and taken on")
+    parser.add_argument("--status", type=int, required=True, help="descriptor of the pipe to say ready, taken and . on")
     parser.add_argument("--lifeline", type=int, required=True, help="descriptor of the pipe that ends with the parent")
     options = parser.parse_args(arguments)
     set_up_logging("vision")
@@ -112,16 +140,19 @@ def _work(options: argparse.Namespace) -> int:
     camera = open_camera(config.vision)
     instruments = load_instruments(load_manifest(), config.vision.threads)
     listener = socket.socket(fileno=options.listener)
-    os.write(options.status, b"ready\n")
-    readable, _, _ = select.select([listener, options.lifeline], [], [])
+    status = Status(options.status)
+    status.say(b"ready")
+    readable: list[object] = []
+    while not readable:
+        readable = select.select([listener, options.lifeline], [], [], BEAT)[0]
+        status.alive()
     if options.lifeline in readable:
         return 0
     connection, _ = listener.accept()
     listener.close()
-    os.write(options.status, b"taken\n")
-    os.close(options.status)
+    status.say(b"taken")
     try:
-        serve_one(connection, config, camera, instruments)
+        serve_one(connection, config, camera, instruments, status)
     except PeerError as error:
         log.info("verification ended early: %s", error)
     return 0
