@@ -130,7 +130,7 @@ def verify_verdict(
         return _refused(Reason.LEAF_EXPIRED)
     if moment < leaf.not_valid_before_utc:
         return _refused(Reason.LEAF_NOT_YET_VALID)
-    path = _path(chain, trust, moment)
+    path = certificate_path(chain, trust, moment)
     if not path:
         return _refused(Reason.CHAIN_UNTRUSTED)
     if status_list is not None and (trouble := _status(path, status_list, purpose)):
@@ -215,7 +215,7 @@ def _certificates(x5c: object) -> list[x509.Certificate] | None:
     return chain
 
 
-def _path(
+def certificate_path(
     chain: list[x509.Certificate], trust: Sequence[x509.Certificate], moment: datetime.datetime
 ) -> list[x509.Certificate]:
     """The path from the leaf to a trusted root; empty if there is none."""

@@ -29,6 +29,7 @@ from device.certificates import (
 )
 from device.errors import InputError
 from device.notary.keystore.file import FileKeyStore, write_private
+from device.status_list import STATUS_SIGNING, StatusReference, encode_reference
 
 _CLOCK_SKEW = datetime.timedelta(hours=1)  # a box whose clock is a little slow must not refuse its new certificate
 _ISSUES_ONLY = x509.KeyUsage(
@@ -73,19 +74,55 @@ def create_root(name: str, *, days: int = 7305) -> Authority:
     return Authority(key, (builder.sign(key, hashes.SHA256()),))
 
 
-def create_issuing(root: Authority, name: str, *, purpose: Purpose = Purpose.PRODUCTION, days: int = 1827) -> Authority:
+def create_issuing(
+    root: Authority,
+    name: str,
+    *,
+    purpose: Purpose = Purpose.PRODUCTION,
+    days: int = 1827,
+    status: StatusReference | None = None,
+) -> Authority:
     """An issuing key below `root` for one purpose; it can issue boxes' certificates and no further authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _authority(
         _base(_name(name), key.public_key(), root.certificate.subject, root.key, days), path_length=0
     ).add_extension(x509.ExtendedKeyUsage([EXTENDED_KEY_USAGE[purpose]]), critical=False)
+    return Authority(key, (_with_status(builder, status).sign(root.key, hashes.SHA256()), *root.chain))
+
+
+def create_status_signer(root: Authority, name: str, *, days: int = 1827) -> Authority:
+    """A key that signs status lists and nothing else (Token Status List, section 10), below `root` itself: an issuing
+    key that somebody took must not be able to take itself off the list."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        _base(_name(name), key.public_key(), root.certificate.subject, root.key, days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(SIGNATURE_ONLY, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([STATUS_SIGNING]), critical=True)
+    )
     return Authority(key, (builder.sign(root.key, hashes.SHA256()), *root.chain))
 
 
 def issue_leaf(
-    authority: Authority, key: VerdictKey, name: str, *, purpose: Purpose = Purpose.PRODUCTION, days: int = 397
+    authority: Authority,
+    key: VerdictKey,
+    name: str,
+    *,
+    purpose: Purpose = Purpose.PRODUCTION,
+    days: int = 397,
+    box: str = "",
+    status: StatusReference | None = None,
 ) -> tuple[x509.Certificate, ...]:
     """A box's certificate for `key`, followed by the authority's chain up to the root.
+
+    Args:
+        authority: who issues.
+        key: the box's public key.
+        name: common name.
+        purpose: which verdicts the key may sign.
+        days: how long it is valid; never longer than the authority's own certificate.
+        box: the box's UEID in hexadecimal, as the subject's serialNumber (X.520, as IEEE 802.1AR names devices).
+        status: its place in the status list.
 
     Raises:
         InputError: the key is neither P-256 nor Ed25519.
@@ -93,7 +130,7 @@ def issue_leaf(
     if algorithm_of(key) is None:
         raise InputError("a box's key is P-256 or Ed25519")
     builder = (
-        _base(_name(name), key, authority.certificate.subject, authority.key, days)
+        _base(_name(name, box), key, authority.certificate.subject, authority.key, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(SIGNATURE_ONLY, critical=True)
         .add_extension(x509.ExtendedKeyUsage([EXTENDED_KEY_USAGE[purpose]]), critical=True)
@@ -101,11 +138,18 @@ def issue_leaf(
             x509.CertificatePolicies([x509.PolicyInformation(CERTIFICATE_POLICY[purpose], None)]), critical=False
         )
     )
-    return (builder.sign(authority.key, hashes.SHA256()), *authority.chain)
+    return (_with_status(builder, status).sign(authority.key, hashes.SHA256()), *authority.chain)
 
 
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+def _with_status(builder: x509.CertificateBuilder, status: StatusReference | None) -> x509.CertificateBuilder:
+    return builder if status is None else builder.add_extension(encode_reference(status), critical=False)
+
+
+def _name(text: str, box: str = "") -> x509.Name:
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, text)]
+    if box:
+        names.append(x509.NameAttribute(NameOID.SERIAL_NUMBER, box))
+    return x509.Name(names)
 
 
 def _base(

@@ -191,5 +191,44 @@ def create_pkcs11_key(uri: Uri) -> ec.EllipticCurvePublicKey:
         raise KeyStoreError(f"the PKCS #11 token {uri.token!r} did not make a key: {_words(error)}") from error
     finally:
         session.close()
+    return _point(point)
+
+
+def find_pkcs11_key(uri: Uri) -> ec.EllipticCurvePublicKey | None:
+    """The public key that the token keeps under this name; None if it has none. Raises `KeyStoreError`."""
+    session = open_session(uri)
+    try:
+        from pkcs11 import Attribute, ObjectClass
+        from pkcs11.exceptions import NoSuchKey
+
+        try:
+            return _point(
+                bytes(session.get_key(object_class=ObjectClass.PUBLIC_KEY, label=uri.object)[Attribute.EC_POINT])
+            )
+        except NoSuchKey:
+            return None
+    except Exception as error:
+        raise KeyStoreError(f"the PKCS #11 token {uri.token!r} does not tell its key: {_words(error)}") from error
+    finally:
+        session.close()
+
+
+def destroy_pkcs11_key(uri: Uri) -> bool:
+    """Destroys the key pair of this name in the token; False if there was none. Raises `KeyStoreError`."""
+    session = open_session(uri, write=True)
+    try:
+        from pkcs11 import Attribute
+
+        found = list(session.get_objects({Attribute.LABEL: uri.object}))
+        for one in found:
+            one.destroy()
+        return bool(found)
+    except Exception as error:
+        raise KeyStoreError(f"the PKCS #11 token {uri.token!r} keeps its key: {_words(error)}") from error
+    finally:
+        session.close()
+
+
+def _point(point: bytes) -> ec.EllipticCurvePublicKey:
     # CKA_EC_POINT is the uncompressed point inside a DER OCTET STRING (PKCS #11 v3.0 section 2.3.3): 04 41 04 x y.
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point[2:] if len(point) == 67 else point)
