@@ -75,7 +75,7 @@ def install_bundle(box: BoxFolder, bundle: Bundle, now: datetime.datetime | None
 
 
 def check_chain(chain: tuple[x509.Certificate, ...], moment: datetime.datetime) -> None:
-    """Raises `InputError` unless a notary could sign production verdicts with this chain, and a verifier accept them."""
+    """Raises `InputError` unless a notary could sign production verdicts with it, and a verifier accept them."""
     purpose = verdict_purpose(chain[0])
     if purpose is not Purpose.PRODUCTION:
         raise InputError(
@@ -88,9 +88,7 @@ def check_chain(chain: tuple[x509.Certificate, ...], moment: datetime.datetime) 
             f"this certificate is valid from {chain[0].not_valid_before_utc:%Y-%m-%d %H:%M} UTC: set the clock"
         )
     if not certificate_path(list(chain), chain[-1:], moment):
-        raise InputError(
-            "these certificates do not lead from the box's to a root; ask the authority for the bundle again"
-        )
+        raise InputError("these certificates do not lead from the box's to a root; ask the authority again")
 
 
 def _folder_of(box: BoxFolder, leaf: x509.Certificate) -> Path:

@@ -63,7 +63,7 @@ class EstClient:
             raise ConfigurationError(f"{service.url!r}: an enrolment service's address begins with https://")
         if not service.ca and not service.fingerprint:
             raise ConfigurationError(
-                "say how the service is known: --ca FILE, or --fingerprint SHA256 of its certificate"
+                "say how the service is known: --ca FILE, or --fingerprint of its certificate (SHA-256)"
             )
         self._host, self._port = target.hostname, target.port or 443
         self._path = target.path.rstrip("/") if WELL_KNOWN in target.path else target.path.rstrip("/") + WELL_KNOWN

@@ -19,12 +19,13 @@ from pathlib import Path
 
 from device.channel import Channel, require_peer
 from device.config import Config, load_config
-from device.errors import CameraError, ChannelClosed, PeerError, VouchboxError
+from device.errors import CameraError, ChannelClosed, ConfigurationError, PeerError, VouchboxError
 from device.logs import about, set_up_logging
 from device.protocol import (
     FROM_VISION,
     NOTARY_ORDERS,
     TO_VISION,
+    CameraKind,
     Finished,
     Progress,
     StartCheck,
@@ -138,6 +139,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _work(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     camera = open_camera(config.vision)
+    if config.sealed is not None and camera.identity.kind is not CameraKind.LIVE:
+        raise ConfigurationError(
+            f"this box is sealed: it does not look through an {camera.identity.kind} camera ({config.vision.camera}); "
+            "name a real one in vision.camera"
+        )
     instruments = load_instruments(load_manifest(), config.vision.threads)
     listener = socket.socket(fileno=options.listener)
     status = Status(options.status)
