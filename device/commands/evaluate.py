@@ -1,4 +1,4 @@
-"""`vouchbox evaluate faces|documents|attacks`: each measurement is a command of its own subject."""
+"""`vouchbox evaluate faces|documents|attacks|scenarios`: each measurement is a command of its own subject."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ SUBJECTS = {
         "Exact machine readable zones of specimen images.",
     ),
     "attacks": ("device.commands.attacks", "evaluate_attacks", "APCER and BPCER of the passive attack detector."),
+    "scenarios": (
+        "device.commands.scenarios",
+        "evaluate_scenarios",
+        "Attack species and the honest person before the emulated camera, many seeds.",
+    ),
 }
 
 

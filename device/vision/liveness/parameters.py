@@ -58,6 +58,8 @@ class InjectionParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     window: Annotated[int, Meta(ge=4, le=10_000)]
     measurable: Fraction
     changed: Fraction
+    quiet_frames: Annotated[int, Meta(ge=2, le=1000)]
+    quiet_share: Fraction
     repeats: Annotated[int, Meta(ge=1, le=1000)]
     fastest: Seconds
 

@@ -1,5 +1,6 @@
 """Injected frames: a sensor's frames raise no suspicion; loops, noiseless pictures and impossible clocks do."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -48,6 +49,42 @@ def test_a_still_picture_and_a_picture_moved_in_steps():
     assert "noiseless" in watch([scene()] * 30).evidence
     moved = [np.roll(scene(), number // 8, axis=1) for number in range(60)]
     assert "noiseless" in watch(moved).evidence
+
+
+def drawn_face(number):
+    """A patch that moves and shimmers before a background that never does."""
+    picture = scene()
+    x = 50 + number % 7
+    picture[20:100, x : x + 60] += np.random.default_rng(number).normal(0, 3, (80, 60, 1))
+    return picture.clip(0, 255)
+
+
+def as_motion_jpeg(picture, quality):
+    _, data = cv2.imencode(".jpg", picture.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def test_a_face_drawn_before_a_dead_background():
+    assert watch([drawn_face(number) for number in range(60)]).evidence == ("noiseless",)
+
+
+def test_a_face_drawn_before_a_background_with_a_sensor():
+    rng = np.random.default_rng(5)
+    frames = [np.clip(drawn_face(n) + rng.normal(0, 1.0, (120, 160, 3)), 0, 255) for n in range(60)]
+    assert watch(frames).evidence == ()
+
+
+@pytest.mark.parametrize("quality", [60, 80, 95])
+def test_a_webcam_that_compresses_is_not_suspicious(quality):
+    large = np.repeat(np.repeat(scene(), 4, axis=0), 4, axis=1)
+    rng = np.random.default_rng(3)
+    frames = (large + rng.normal(0, 1.5, (480, 640, 1)) for _ in range(50))
+    assert watch([as_motion_jpeg(frame.clip(0, 255), quality) for frame in frames]).evidence == ()
+
+
+def test_a_driver_that_repeats_frames_does_not_make_the_picture_dead():
+    assert watch([frame for frame in noisy(12) for _ in range(8)]).evidence == ("noiseless",)  # 7 of 8 are copies
+    assert watch([frame for frame in noisy(40) for _ in range(2)]).evidence == ()
 
 
 def test_darkness_and_glare_say_nothing_about_noise():

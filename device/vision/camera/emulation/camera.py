@@ -13,6 +13,7 @@ from device.vision.camera.emulated import PacedCamera
 from device.vision.camera.emulation.person import Person
 from device.vision.camera.emulation.scenario import Fault, Scenario, load_scenario
 from device.vision.camera.emulation.scene import Scene
+from device.vision.camera.emulation.shown_code import ShownCodes
 
 SLOW_FRAMES = 1.0
 """Seconds between the frames of a camera that is slow."""
@@ -24,21 +25,24 @@ class ScenarioCamera(PacedCamera):
     Args:
         config: frame size, rate and pace.
         named: a built-in scenario's name or a `.toml` path, and optionally `#` and another seed.
+        scenario: to be played in place of what is found under that name.
 
     Raises:
         ConfigurationError: no such scenario, a key that is wrong, or a picture or package that is missing.
     """
 
-    def __init__(self, config: VisionConfig, named: str) -> None:
+    def __init__(self, config: VisionConfig, named: str, scenario: Scenario | None = None) -> None:
         name, _, seed = named.partition("#")
         if seed and not seed.isdecimal():
             raise ConfigurationError(f"scenario {named!r}: the seed after # is a number")
-        self.scenario: Scenario = load_scenario(name)
+        self.scenario: Scenario = scenario or load_scenario(name)
         super().__init__(config, f"scenario {name}")
         self._seed = int(seed) if seed else self.scenario.seed
         self._size = (config.width, config.height)
         self._scene = Scene(self.scenario, self._size, self._seed)
         self._person = Person(self.scenario, self._seed)
+        self._codes = {stage: ShownCodes(files) for stage, files in self.scenario.codes.items()}
+        self._stage = Stage.CONSENT
         self._stage_begun: dict[Stage, float] = {}
         self._last: Image | None = None
         self._last_slow = -SLOW_FRAMES
@@ -58,6 +62,7 @@ class ScenarioCamera(PacedCamera):
         """The person hears it now, and reacts when people do."""
         now = self._played(self.time())
         self._stage_begun.setdefault(progress.stage, now)
+        self._stage = progress.stage
         self._person.hear(progress.stage, progress.guidance, now)
 
     def _played(self, time: float) -> float:
@@ -78,6 +83,8 @@ class ScenarioCamera(PacedCamera):
         self._last_slow = time
         pose = self._person.at(time)
         self._last = self._scene.dark() if fault is Fault.BLACK else self._scene.frame(pose)
+        if self._stage in self._codes and fault is not Fault.BLACK:
+            self._last = self._codes[self._stage].draw(self._last, time - self._stage_begun[self._stage])
         return self._last
 
     def _made(self, slots: int) -> int:
