@@ -36,6 +36,17 @@ class Convolution(nn.Module):
             x = self.norm(x)
         return x if self.linear else functional.relu6(x)
 
+    def unfold(self, mean: Tensor, variance: Tensor) -> None:
+        """Puts a batch norm behind a folded convolution that changes nothing while its inputs have these statistics."""
+        bias = self.conv.bias
+        assert self.norm is None and bias is not None
+        self.norm = nn.BatchNorm2d(len(mean), momentum=0.05).to(mean.device)
+        self.norm.running_mean.copy_(mean - bias.detach())
+        self.norm.running_var.copy_(variance)
+        self.norm.weight.data.copy_(torch.sqrt(variance + self.norm.eps))
+        self.norm.bias.data.copy_(mean)
+        self.conv.bias = None
+
     def fold(self) -> None:
         """Moves the batch norm, as it is in inference, into the convolution's weights and a bias."""
         norm = self.norm
@@ -114,14 +125,20 @@ class Student(nn.Module):
         at32 = ("430_0", "446_0", "462_0", "478_0", "494_0")
         at16 = ("509_0", "525_0", "541_0", "557_0", "573_0", "589_0", "605_0")
         at8 = ("620_0", "636_0", "652_0")
-        stem = nn.Sequential(Convolution(3, 24, 3, 2), Convolution(24, 128, 3, 2), Convolution(128, 64, linear=True))
+        stem = nn.Sequential(
+            Convolution(3, 24, 3, 2),
+            Convolution(24, 24, 3, groups=24),
+            Convolution(24, 128, 3, 2),
+            Convolution(128, 128, 3, groups=128),
+            Convolution(128, 64, linear=True),
+        )
         parts = [Part(IMAGE, at32[0], stem, residual=False)]
         parts += [_block(a, b, 64, 96, gate=False) for a, b in itertools.pairwise(at32)]
         parts += [_down(at32[-1], at16[0], 64, 160, 128, gate=False)]
         parts += [_block(a, b, 128, 208, gate=False) for a, b in itertools.pairwise(at16)]
         parts += [_down(at16[-1], at8[0], 128, 224, 128, gate=True)]
         parts += [_block(a, b, 128, 256, gate=True) for a, b in itertools.pairwise(at8)]
-        parts += [Part(at8[-1], EMBEDDING, Head(128, 448, 256), residual=False)]
+        parts += [Part(at8[-1], EMBEDDING, Head(128, 432, 256), residual=False)]
         self.parts = nn.ModuleList(parts)
 
     def forward(self, x: Tensor) -> Tensor:

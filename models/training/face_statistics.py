@@ -1,16 +1,17 @@
-"""Batch-norm statistics of a student whose parts were trained apart.
+"""Batch-norm statistics of a student, as they are in its own chain.
 
-In: the student and faces. Out: the same student with the statistics of its own chain, batch norms folded away.
+In: the student and faces. Out: the same student with its batch norms folded away (`recalibrate`), or put back so that
+it can go on learning (`unfold`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.training.face_data import Faces
-from models.training.face_net import Student, scaled
+from models.training.face_net import Convolution, Student, scaled
 
 
 def recalibrate(student: Student, faces: Faces) -> Student:
@@ -28,3 +29,30 @@ def recalibrate(student: Student, faces: Faces) -> Student:
             pixels = torch.from_numpy(faces.clean(index[part], mirrored[part])).to(next(student.parameters()).device)
             student(scaled(pixels).contiguous(memory_format=torch.channels_last))
     return student.fold()
+
+
+LEAST_VARIANCE = 1e-4
+
+
+@torch.no_grad()
+def unfold(student: Student, faces: Faces) -> Student:
+    """Puts batch norms back into a folded student without changing what it computes; learning needs them, see
+    docs/decisions/0090."""
+    convolutions = [m for m in student.modules() if isinstance(m, Convolution)]
+    found: dict[int, Tensor] = {}
+
+    def keep(number: int, output: Tensor) -> None:
+        found[number] = torch.stack([output.mean((0, 2, 3)), output.var((0, 2, 3))])
+
+    hooks = [
+        layer.conv.register_forward_hook(lambda _module, _inputs, output, number=number: keep(number, output))
+        for number, layer in enumerate(convolutions)
+    ]
+    index = np.random.default_rng(0).choice(faces.training, 128, replace=False)
+    pixels = torch.from_numpy(faces.clean(index, np.zeros(len(index), dtype=bool)))
+    student(scaled(pixels.to(next(student.parameters()).device)).contiguous(memory_format=torch.channels_last))
+    for number, layer in enumerate(convolutions):
+        hooks[number].remove()
+        mean, variance = found[number]
+        layer.unfold(mean, variance.clamp(min=LEAST_VARIANCE))
+    return student

@@ -8,7 +8,7 @@ on a GPU (one worker, bfloat16, larger `--batch`). The learning rate follows the
     python -m models.training.faces whole  --cache C --run R --minutes 60 --workers 2
 
 `blocks`: each part gets the teacher's features and learns the teacher's next ones (all parts from one teacher pass).
-`whole`: the chain, batch norms folded away, learns the teacher's embedding: cosine, plus the similarities of faces to
+`whole`: the chain learns the teacher's embedding: cosine, plus the similarities of faces to
 each other (relational loss), plus a block loss that fades out. Checkpoints are judged by agreement with the teacher on
 faces kept for validation; LFW plays no part here.
 """
@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from models.training.face_data import Faces
 from models.training.face_net import EMBEDDING, IMAGE, Convolution, Part, Student, for_teacher, scaled
-from models.training.face_statistics import recalibrate
+from models.training.face_statistics import unfold
 from models.training.face_teacher import TEACHER, QuickTeacher, Teacher
 
 MEAN_DECAY = 0.995
@@ -340,10 +340,10 @@ def work(rank: int, options: Options, store: str) -> None:
         scales = [1.0]
     else:
         _load(trainer, options.start or (trainer.path if trainer.path.exists() else options.run / "blocks.pt"))
-        if not trainer.student.folded:
-            recalibrate(trainer.student, trainer.faces)
+        if trainer.student.folded:
+            unfold(trainer.student, trainer.faces)
             trainer.student.to(trainer.device, memory_format=torch.channels_last)
-        # Folded weights differ in size from layer to layer: each tensor's rate is relative to its own size.
+        # Weights differ in size from layer to layer: each tensor's rate is relative to its own size.
         parameters = [{"params": [p]} for p in trainer.student.parameters()]
         scales = [max(float(p.detach().square().mean().sqrt()), 0.01) for p in trainer.student.parameters()]
     trainer.student.train()
@@ -384,8 +384,8 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="checkpoint to go on from, if not the run's own")
     given = vars(parser.parse_args())
     blocks = given["phase"] == "blocks"
-    given["batch"] = given["batch"] or (8 if blocks else 16)
-    given["rate"] = given["rate"] or (8e-3 if blocks else 6e-3)
+    given["batch"] = given["batch"] or (8 if blocks else 32)
+    given["rate"] = given["rate"] or (8e-3 if blocks else 5e-3)
     given["wear"] = given["wear"] if given["wear"] >= 0 else 0.2
     options = Options(**given)
     options.run.mkdir(parents=True, exist_ok=True)
