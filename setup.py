@@ -31,13 +31,14 @@ setup(
             "gateway/templates/*",
             "gateway/languages/*.toml",
         ],
+        "provisioning": ["selftest/*.toml", "fleet/**/*", "image/**/*"],
         "models": ["manifest.toml", "document.toml", "*.tflite", "cards/*.md"],
     },
     install_requires=[
         "numpy>=1.26",
         "opencv-python-headless>=4.9",
         "ai-edge-litert>=2.0; python_version>='3.10'",
-        "zxing-cpp>=2.2",
+        "zxing-cpp>=3.0",
         "msgspec>=0.18",
         "tomli-w>=1.0",
         "click>=8.1",
@@ -68,12 +69,14 @@ setup(
             "mypy>=1.10",
             "ruff>=0.6",
             "pyjwt>=2.8",
+            "sd-jwt>=0.10",
             "pillow>=10",
         ],
     },
     entry_points={
         "console_scripts": [
             "vouchbox=device.cli:main",
+            "vouchbox-provision=provisioning.cli:main",
         ]
     },
 )

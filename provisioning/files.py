@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -19,12 +19,19 @@ from device.errors import ConfigurationError, InputError
 _MARK: Final = ".part-"
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Puts `data` at `path`, replacing what was there. Raises `ConfigurationError` if it cannot be written."""
+def write_atomic(
+    path: Path, data: bytes, *, mode: int = 0o644, finish: Callable[[Path], object] = lambda _part: None
+) -> None:
+    """Puts `data` at `path`, replacing what was there; `finish` sees the new file before anybody else does.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+    """
     part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(part, data, mode)
+        finish(part)
         part.replace(path)
         sync_folder(path.parent)
     except OSError as error:

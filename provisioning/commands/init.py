@@ -1,0 +1,54 @@
+"""`vouchbox-provision init`: see `provisioning.initialise`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provisioning.box import open_box
+from provisioning.commands.common import json_option, say
+from provisioning.files import write_atomic
+from provisioning.initialise import initialise
+
+
+@click.command()
+@click.option("--name", required=True, help="The box's name, as its certificate will have it, e.g. branch-12-left.")
+@click.option("--camera", default="", metavar="CAMERA", help="picamera2, v4l2:/dev/video0, gstreamer:PIPELINE …")
+@click.option(
+    "--keystore", default="", metavar="STORE", help="file, tpm, tpm:TCTI or a pkcs11: URI; else the best there is."
+)
+@click.option("--state", default="", metavar="FOLDER", help="State folder, if not /var/lib/vouchbox.")
+@click.option(
+    "--request",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Put a copy of the certificate request here (the stick).",
+)
+@json_option
+@click.pass_obj
+def init(
+    config: Path | None, name: str, camera: str, keystore: str, state: str, request: Path | None, *, as_json: bool
+) -> None:
+    """A bare box: its identity, its key in the best key store present, its certificate request."""
+    done = initialise(open_box(config), name, camera=camera, keystore=keystore, state=state)
+    if request is not None:
+        write_atomic(request, done.request.read_bytes())
+    place = request or done.request
+    say(
+        {
+            "name": done.name,
+            "ueid": done.ueid,
+            "keystore": done.keystore,
+            "kid": done.kid,
+            "request": str(place),
+            "changed": done.changed,
+        },
+        [
+            f"{done.name}: {'initialised' if done.changed else 'was initialised already'}",
+            f"  identity  {done.ueid}",
+            f"  key       {done.kid} in {done.keystore}",
+            f"  request   {place}",
+            "next: vouchbox-provision enrol (with a code, a service, or the authority's bundle)",
+        ],
+        as_json=as_json,
+    )

@@ -1,0 +1,57 @@
+"""How this box was enrolled, so that it can be renewed the same way; and asking for certificates over the network.
+
+In: the ways that the technician named. Out: a bundle from the service; a note of the way, without any secret.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from device.errors import ConfigurationError
+from provisioning.box import REQUEST_FILE, BoxFolder
+from provisioning.bundle import Bundle, parse_bundle
+from provisioning.est import EstClient, Service
+from provisioning.files import write_atomic
+from provisioning.ownership import NOTARY, acting_as
+
+NOTE: Final = "enrolment.json"
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """`kind` is `file`, `est` or `code`."""
+
+    kind: str
+    url: str = ""
+    ca: str = ""
+    fingerprint: str = ""
+    username: str = ""
+
+    @property
+    def service(self) -> Service:
+        return Service(self.url, self.ca, self.fingerprint)
+
+
+def ask_service(way: Way, folder: Path, authorization: str, *, again: bool = False) -> Bundle:
+    """The bundle for the request in `folder`. Raises as `EstClient.enrol` does, and `InputError`."""
+    with acting_as(NOTARY):
+        request = (folder / REQUEST_FILE).read_bytes()
+    return parse_bundle(EstClient(way.service, authorization).enrol(request, again=again))
+
+
+def keep_way(box: BoxFolder, way: Way) -> None:
+    """Remembers the way."""
+    write_atomic(box.notes / NOTE, msgspec.json.encode(way))
+
+
+def load_way(box: BoxFolder) -> Way:
+    """The way this box was enrolled; by file if nothing is known."""
+    path = box.notes / NOTE
+    if not path.exists():
+        return Way(kind="file")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Way)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({error}); enrol the box again") from error
