@@ -14,6 +14,8 @@ from joserfc.jws import JWSAlgModel, JWSRegistry  # type: ignore[attr-defined]
 MEDIA_TYPE: Final = "application/vouchbox-verdict+jwt"
 TYPE: Final = "vouchbox-verdict+jwt"
 HEAD_TYPE: Final = "vouchbox-ledger-head+jwt"
+REQUEST_TYPE: Final = "vouchbox-request+jwt"
+PROOF_TYPE: Final = "dc+sd-jwt"
 ALGORITHMS: Final = ("ES256", "EdDSA")
 MAX_TOKEN: Final = 16 * 3500
 """Characters: what 16 `TokenPart`s hold. A verdict is 4 to 6 thousand."""

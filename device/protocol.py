@@ -30,7 +30,9 @@ MAX_VISION_BYTES: Final = 16 * 1024
 class Stage(enum.StrEnum):
     """Where a verification stands, in the order in which stages happen."""
 
+    REQUEST = "request"
     CONSENT = "consent"
+    HOLDER_KEY = "holder_key"
     DOCUMENT = "document"
     DOCUMENT_BACK = "document_back"
     HOLDING = "holding"
@@ -128,6 +130,11 @@ class Reason(enum.StrEnum):
     CONSENT_TIME_LIMIT = "consent_time_limit"
     KEY_UNAVAILABLE = "key_unavailable"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
+    # requests and keys that are shown to the camera as codes
+    CODE_NOT_SEEN = "code_not_seen"
+    REQUEST_INVALID = "request_invalid"
+    REQUEST_EXPIRED = "request_expired"
+    REQUEST_USED = "request_used"
 
 
 class Guidance(enum.StrEnum):
@@ -159,6 +166,8 @@ class Guidance(enum.StrEnum):
     COME_CLOSER = "come_closer"
     BACK_TO_CENTRE = "back_to_centre"
     CAMERA_PROBLEM = "camera_problem"
+    SHOW_REQUEST = "show_request"
+    SHOW_HOLDER_KEY = "show_holder_key"
 
 
 class Movement(enum.StrEnum):
@@ -306,8 +315,16 @@ class StartCheck(Message, frozen=True, tag="start"):
     """Checks whose failure ends the verification at once: nothing that follows could change the verdict."""
 
 
-NotaryOrder = StartCheck
-"""A notary that wants a check to end early closes the connection; the worker then dies."""
+class StartScan(Message, frozen=True, tag="scan"):
+    """Look for codes, and for nothing else, for so long; the one task of this worker's life, instead of a check.
+    `stage` is what the person is asked for: `request` or `holder_key`."""
+
+    stage: Stage
+    seconds: Annotated[int, Meta(ge=1, le=300)]
+
+
+NotaryOrder = StartCheck | StartScan
+"""A notary that wants a check or a scan to end early closes the connection; the worker then dies."""
 
 
 # --- vision -> notary ------------------------------------------------------------------------------------------------
@@ -343,7 +360,20 @@ class Finished(Message, frozen=True, tag="fin"):
     milliseconds: Annotated[dict[Stage, Milliseconds], Meta(max_length=8)] = {}
 
 
-VisionMessage = VisionReady | Progress | Finished
+class Code(Message, frozen=True, tag="code"):
+    """The text of a code that was shown, each one once; only in a scan. The notary takes a request signed by a key
+    that it knows, or a public key, out of it and passes nothing of it on, so a worker that lies here tells nobody."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=3500)]
+
+
+class ScanEnded(Message, frozen=True, tag="noscan"):
+    """The scan's time is over, or the camera has failed (`reason`). A notary that has seen enough hangs up before."""
+
+    reason: Reason | None = None
+
+
+VisionMessage = VisionReady | Progress | Finished | Code | ScanEnded
 
 
 # --- gateway -> notary -----------------------------------------------------------------------------------------------
@@ -359,10 +389,15 @@ class OpenVerification(Message, frozen=True, tag="open"):
     consent_at: Timestamp | None = None
 
 
+class OpenByCode(Message, frozen=True, tag="opencode"):
+    """The person will show a relying party's signed request to the camera: there is no network to bring it."""
+
+
 class Consent(Message, frozen=True, tag="consent"):
-    """The person pressed yes or no on the kiosk page."""
+    """The person pressed yes or no on the kiosk page. `proof`: they want a proof of their own, too."""
 
     given: bool
+    proof: bool = False
 
 
 class AskDevice(Message, frozen=True, tag="device?"):
@@ -373,7 +408,7 @@ class AskHealth(Message, frozen=True, tag="health?"):
     """Answered by `Health`."""
 
 
-GatewayRequest = OpenVerification | Consent | AskDevice | AskHealth
+GatewayRequest = OpenVerification | OpenByCode | Consent | AskDevice | AskHealth
 """A gateway that wants to cancel closes the connection."""
 
 
@@ -401,6 +436,11 @@ class Opened(Message, frozen=True, tag="opened"):
     checks: Annotated[tuple[Check, ...], Meta(max_length=16)]
     attributes: Annotated[tuple[Attribute, ...], Meta(max_length=16)]
     subject: bool = False
+    party: Annotated[str, Meta(max_length=100)] = ""
+    """Who asks, as the person is told; only for a request that was shown as a code: else the gateway knows."""
+    policy: Annotated[str, Meta(max_length=64)] = ""
+    proof: bool = False
+    """Whether the policy lets the person have a proof of their own."""
 
 
 class Refused(Message, frozen=True, tag="refused"):
@@ -417,8 +457,16 @@ class TokenPart(Message, frozen=True, tag="token"):
     text: Annotated[str, Meta(max_length=3500)]
 
 
+class ProofPart(Message, frozen=True, tag="proof"):
+    """The proof that the person takes along, for their eyes alone: in parts as a verdict, and after it."""
+
+    index: Annotated[int, Meta(ge=0, le=15)]
+    text: Annotated[str, Meta(max_length=3500)]
+
+
 class Ended(Message, frozen=True, tag="ended"):
-    """After the last `TokenPart`; or alone, when there is no verdict because the person was never asked to begin."""
+    """After the last `TokenPart` or `ProofPart`; or alone, when there is no verdict because the person was never asked
+    to begin."""
 
     outcome: Outcome
     reason: Reason | None = None
@@ -465,7 +513,9 @@ class Health(Message, frozen=True, tag="health"):
     camera: CameraKind | None = None
 
 
-NotaryMessage = Opened | Refused | Progress | TokenPart | Ended | Key | Measurement | PolicyFact | End | Health
+NotaryMessage = (
+    Opened | Refused | Progress | TokenPart | ProofPart | Ended | Key | Measurement | PolicyFact | End | Health
+)
 
 AnyMessage = NotaryOrder | VisionMessage | GatewayRequest | NotaryMessage
 
@@ -476,26 +526,30 @@ Order = Mapping[str, Mapping[type[Message], str]]
 """state -> message type -> next state. A type that the state does not list is out of order. '' is the end."""
 
 FROM_VISION: Final[Order] = {
-    "start": {VisionReady: "running"},
-    "running": {Progress: "running", Finished: ""},
+    "start": {VisionReady: "ready"},
+    "ready": {Progress: "ready", Finished: "", Code: "scanning", ScanEnded: ""},
+    "scanning": {Progress: "scanning", Code: "scanning", ScanEnded: ""},
 }
-TO_VISION: Final[Order] = {"start": {StartCheck: ""}}
+TO_VISION: Final[Order] = {"start": {StartCheck: "", StartScan: ""}}
 FROM_GATEWAY: Final[Order] = {
-    "start": {OpenVerification: "opened", AskDevice: "", AskHealth: ""},
+    "start": {OpenVerification: "opened", OpenByCode: "opened", AskDevice: "", AskHealth: ""},
     "opened": {Consent: ""},
 }
 TO_GATEWAY: Final[Order] = {
     "start": {
         Opened: "running",
         Refused: "",
+        Progress: "scanning",
         Key: "facts",
         Measurement: "facts",
         PolicyFact: "facts",
         End: "",
         Health: "",
     },
+    "scanning": {Progress: "scanning", Opened: "running", Refused: "", Ended: ""},
     "running": {Progress: "running", TokenPart: "token", Ended: ""},
-    "token": {TokenPart: "token", Ended: ""},
+    "token": {TokenPart: "token", ProofPart: "proof", Ended: ""},
+    "proof": {ProofPart: "proof", Ended: ""},
     "facts": {Key: "facts", Measurement: "facts", PolicyFact: "facts", End: ""},
 }
 

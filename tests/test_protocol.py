@@ -13,7 +13,7 @@ from tests.strategies import messages
 
 DIRECTIONS = {
     protocol.VISION_MESSAGES: typing.get_args(protocol.VisionMessage),
-    protocol.NOTARY_ORDERS: (protocol.StartCheck,),
+    protocol.NOTARY_ORDERS: typing.get_args(protocol.NotaryOrder),
     protocol.GATEWAY_REQUESTS: typing.get_args(protocol.GatewayRequest),
     protocol.NOTARY_MESSAGES: typing.get_args(protocol.NotaryMessage),
 }

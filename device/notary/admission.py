@@ -16,6 +16,7 @@ from device.errors import KeyStoreError, LedgerError, PeerError
 from device.notary.keys import Keys
 from device.notary.ledger import Ledger
 from device.notary.policy import Policy
+from device.notary.request import UsedRequests
 from device.notary.stop import Stop
 from device.notary.verdict import Box
 from device.notary.vision_link import Meeting, VisionLink
@@ -37,6 +38,7 @@ class Office:
     pseudonym_key: bytes
     vision: VisionLink
     stop: Stop
+    used_requests: UsedRequests
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,13 @@ class Limits(_Table, frozen=True):
     retries: Annotated[int, Meta(ge=0, le=5)] = 1
 
 
+class Proof(_Table, frozen=True):
+    """A verified person may take a proof of the attributes along (an SD-JWT bound to a key of their own)."""
+
+    days: Annotated[int, Meta(ge=1, le=366)] = 30
+    """For how long it holds."""
+
+
 class Rules(_Table, frozen=True):
     """A policy file.
 
@@ -70,6 +77,7 @@ class Rules(_Table, frozen=True):
     subject: bool = False
     scores: bool = False
     embedder: Annotated[str, Meta(max_length=64)] = ""
+    proof: Proof | None = None
     challenge: Challenge = Challenge()
     limits: Limits = Limits()
 
@@ -170,6 +178,8 @@ def _refuse_contradictions(path: Path, rules: Rules) -> None:
     both = set(rules.required) & set(rules.optional)
     if both:
         raise ConfigurationError(f"{path}: {', '.join(sorted(both))} is in both required and optional; choose one")
+    if rules.proof is not None and not rules.attributes:
+        raise ConfigurationError(f"{path}: a proof holds the attributes, and there are none; list some or drop [proof]")
     if rules.attributes or rules.subject:
         missing = [check for check in _DOCUMENT_CHECKS if check not in rules.required]
         if missing:

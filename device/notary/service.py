@@ -29,6 +29,9 @@ from device.notary.keys import open_keys
 from device.notary.ledger import Ledger
 from device.notary.policy import load_policies
 from device.notary.pseudonym import load_pseudonym_key
+from device.notary.request import UsedRequests
+from device.notary.scan import SCAN_SECONDS, GatewayGoneError, NotShownError, request_from_code
+from device.notary.seal import require_seal
 from device.notary.stop import Stop
 from device.notary.verdict import sign_head
 from device.notary.verification import Verification
@@ -40,7 +43,9 @@ from device.protocol import (
     AskDevice,
     AskHealth,
     Ended,
+    OpenByCode,
     OpenVerification,
+    Outcome,
     Refusal,
     Refused,
 )
@@ -76,6 +81,7 @@ class Notary:
     def __init__(self, config: Config, stop: Stop, supervisor: Supervisor | None = None) -> None:
         self._supervisor = supervisor or Supervisor()
         policies = load_policies(Path(config.notary.policies) if config.notary.policies else None)
+        require_seal(config, policies, config.state / "ledger.sqlite")
         self._office = Office(
             config=config,
             policies=policies,
@@ -85,6 +91,7 @@ class Notary:
             pseudonym_key=load_pseudonym_key(config.state),
             vision=VisionLink(config.vision_socket, config.allowed_users),
             stop=stop,
+            used_requests=UsedRequests(config.state / "used-requests.sqlite"),
         )
         self._camera = threading.Lock()
         self._busy_until = 0.0
@@ -148,19 +155,28 @@ class Notary:
         elif isinstance(request, AskDevice):
             for fact in device_facts(self._office):
                 gateway.send(fact)
-        elif isinstance(request, OpenVerification):
+        elif isinstance(request, OpenVerification | OpenByCode):
             self._verify(request, gateway)
 
-    def _verify(self, request: OpenVerification, gateway: Channel) -> None:
+    def _verify(self, request: OpenVerification | OpenByCode, gateway: Channel) -> None:
         if not self._camera.acquire(blocking=False):
             left = int(self._busy_until - time.monotonic())
             gateway.send(Refused(Refusal.BUSY, max(1, min(_BUSY_RETRY, left))))
             return
         last_word: Ended | Refused | None
         try:
-            verification = Verification(self._office, request, gateway)
+            shown = None
+            if isinstance(request, OpenByCode):
+                self._busy_until = time.monotonic() + SCAN_SECONDS
+                shown = request_from_code(self._office, gateway)
+                request = shown.order
+            verification = Verification(self._office, request, gateway, shown)
             self._busy_until = time.monotonic() + verification.longest
             last_word = verification.run()
+        except NotShownError as unseen:
+            last_word = Ended(Outcome.INCONCLUSIVE, unseen.reason)
+        except GatewayGoneError:
+            last_word = None
         except RefusedError as refused:
             log.warning("verification refused (%s): %s", refused.refusal, refused)
             lasting = refused.refusal in (Refusal.POLICY_UNKNOWN, Refusal.CONSENT_METHOD)

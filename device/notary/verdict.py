@@ -47,6 +47,11 @@ class Box:
     ueid: bytes
     hardware: str
 
+    @property
+    def id(self) -> str:
+        """The UEID as it stands in verdicts, and as the audience of a request that is shown as a code."""
+        return b64url(self.ueid)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -78,7 +83,7 @@ def claims_of(case: Case, box: Box, purpose: Purpose) -> dict[str, Any]:
         "jti": case.jti,
         "eat_nonce": case.nonce,
         "eat_profile": PROFILE,
-        "ueid": b64url(box.ueid),
+        "ueid": box.id,
         "hwmodel": b64url(box.hardware.encode()),
         "swname": "vouchbox",
         "swversion": [__version__],
@@ -94,7 +99,7 @@ def claims_of(case: Case, box: Box, purpose: Purpose) -> dict[str, Any]:
     # Only a verified person's document is told about: a stranger with a found passport must not learn or leak from it.
     if case.decision.outcome is Outcome.VERIFIED:
         if case.policy.rules.attributes:
-            claims["attributes"] = _attributes(case)
+            claims["attributes"] = attribute_claims(case)
         if case.policy.rules.subject and case.subject:
             claims["subject"] = case.subject
     return claims
@@ -118,7 +123,8 @@ def _check(report: CheckReport, policy: Policy) -> dict[str, Any]:
     return told
 
 
-def _attributes(case: Case) -> dict[str, Any]:
+def attribute_claims(case: Case) -> dict[str, Any]:
+    """What the policy lists and the document says, in JSON's types."""
     told: dict[str, Any] = {}
     for attribute in case.policy.rules.attributes:
         text = case.attributes.get(attribute)
@@ -181,7 +187,7 @@ def sign_head(head: Head, box: Box, store: KeyStore, now: int) -> str:
     claims = {
         "iss": box.issuer,
         "iat": now,
-        "ueid": b64url(box.ueid),
+        "ueid": box.id,
         "log": {"size": head.size, "head": b64url(head.hash)},
     }
     return sign_claims(claims, store, type_=HEAD_TYPE)

@@ -14,14 +14,10 @@ the person was never asked to begin. The order of things:
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import secrets
 import select
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from cryptography.hazmat.primitives import hashes
@@ -31,23 +27,19 @@ from device.channel import Channel
 from device.errors import (
     ChannelClosed,
     ChannelTimeout,
-    KeyStoreError,
-    LedgerError,
+    InputError,
     PeerError,
     ProtocolViolation,
 )
-from device.notary.admission import Admission, Office, admit
-from device.notary.decision import decide
-from device.notary.keystore.base import KeyStore
-from device.notary.ledger import Row
+from device.notary.admission import Admission, Office, RefusedError, admit
+from device.notary.conclusion import Agreement, Concluding, Observation, conclude
 from device.notary.policy import Policy
-from device.notary.pseudonym import pseudonym
+from device.notary.proof import HolderKey, read_holder_key
+from device.notary.request import ShownRequest
+from device.notary.scan import GatewayGoneError, NotShownError, scan
 from device.notary.stop import Stop
-from device.notary.verdict import Case, claims_of, measurement_table, sign_claims
 from device.notary.vision_link import Meeting
 from device.protocol import (
-    Attribute,
-    CheckReport,
     Consent,
     ConsentMethod,
     Ended,
@@ -57,7 +49,7 @@ from device.protocol import (
     Outcome,
     Progress,
     Reason,
-    TokenPart,
+    Stage,
 )
 
 log = logging.getLogger(__name__)
@@ -78,23 +70,16 @@ class _Unconsented(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class _Observation:
-    """What came of vision; `missing` is why anything that it did not report was not performed."""
-
-    reports: tuple[CheckReport, ...] = ()
-    attributes: Mapping[Attribute, str] | None = None
-    subject: str = ""
-    missing: Reason = Reason.NOT_REACHED
-
-
 class Verification:
     """The course of one; used once, by one thread."""
 
-    def __init__(self, office: Office, request: OpenVerification, gateway: Channel) -> None:
+    def __init__(
+        self, office: Office, request: OpenVerification, gateway: Channel, shown: ShownRequest | None = None
+    ) -> None:
         self._office = office
         self._request = request
         self._gateway = gateway
+        self._shown = shown
         self._id = secrets.token_urlsafe(16)
 
     @property
@@ -114,13 +99,18 @@ class Verification:
         with admission.meeting:
             try:
                 self._open(admission)
-                consent_at = self._consent(admission.method)
+                consent = self._consent(admission.method)
+                holder = self._holder_key(admission) if consent.proof else None
                 observation, worker = self._observe(admission)
-                return self._conclude(admission, consent_at, observation, worker)
+                case = Concluding(self._id, self._request, admission.policy, consent, self._shown is not None)
+                words, ended = conclude(self._office, case, observation, worker.ready, holder)
+                for part in words:  # 4.
+                    self._gateway.send(part)
+                return ended
             except _Unconsented as refused:
                 log.info("verification %s: no consent (%s)", self._id, refused.reason)
                 return Ended(Outcome.INCONCLUSIVE, refused.reason)
-            except _Cancelled:
+            except (_Cancelled, GatewayGoneError):
                 log.info("verification %s: cancelled", self._id)
                 return None
 
@@ -130,16 +120,26 @@ class Verification:
         log.info("verification %s: opened for %s, policy %s", self._id, self._request.relying_party, policy.name)
         rules = policy.rules
         self._gateway.send(
-            Opened(self._id, asks, min(seconds, _MAX_SECONDS), policy.checks, rules.attributes, rules.subject)
+            Opened(
+                self._id,
+                asks,
+                min(seconds, _MAX_SECONDS),
+                policy.checks,
+                rules.attributes,
+                rules.subject,
+                self._shown.party if self._shown else "",
+                policy.name if self._shown else "",
+                asks and rules.proof is not None,
+            )
         )
 
     # --- 2. Consent --------------------------------------------------------------------------------------------------
 
-    def _consent(self, method: ConsentMethod) -> int:
-        """When the person agreed. Raises `_Unconsented` or `_Cancelled`."""
+    def _consent(self, method: ConsentMethod) -> Agreement:
+        """When the person agreed, and to what. Raises `_Unconsented` or `_Cancelled`."""
         if method is ConsentMethod.ATTESTED:
             assert self._request.consent_at is not None
-            return self._request.consent_at
+            return Agreement(method, self._request.consent_at)
         deadline = time.monotonic() + self._office.config.notary.consent_seconds
         while True:
             readable = _wait([self._gateway, self._office.stop], deadline - time.monotonic())
@@ -151,7 +151,7 @@ class Verification:
                     continue
                 if not message.given:
                     raise _Unconsented(Reason.CONSENT_REFUSED)
-                return int(time.time())
+                return Agreement(method, int(time.time()), message.proof)
             if time.monotonic() >= deadline:
                 raise _Unconsented(Reason.CONSENT_TIME_LIMIT)
 
@@ -166,18 +166,33 @@ class Verification:
         assert isinstance(message, Consent)  # the protocol's order: nothing else can follow
         return message
 
+    def _holder_key(self, admission: Admission) -> HolderKey | None:
+        """The key that the person's proof is bound to; None if they showed none in time: the check goes on without."""
+        if admission.policy.rules.proof is None:
+            return None
+        admission.meeting.channel.close()  # a worker does one thing in its life
+
+        def take(text: str) -> tuple[HolderKey | None, int, int]:
+            return read_holder_key(text), 0, 1
+
+        try:
+            return scan(self._office, self._gateway, Stage.HOLDER_KEY, take)
+        except (NotShownError, RefusedError, InputError) as error:
+            log.warning("verification %s: no proof for the person: %s", self._id, error)
+            return None
+
     # --- 3. The check ------------------------------------------------------------------------------------------------
 
-    def _observe(self, admission: Admission) -> tuple[_Observation, Meeting]:
+    def _observe(self, admission: Admission) -> tuple[Observation, Meeting]:
         """Has vision look. The worker that was met may have given up waiting for consent; then another is met."""
         policy, meeting = admission.policy, admission.meeting
-        if not meeting.fresh:
+        if not meeting.usable:
             meeting.channel.close()
             try:
                 meeting = self._office.vision.meet()
             except PeerError as error:
                 log.error("verification %s: vision is lost: %s", self._id, error)
-                return _Observation(missing=Reason.VISION_LOST), meeting
+                return Observation(missing=Reason.VISION_LOST), meeting
         with meeting:
             try:
                 meeting.channel.send(policy.order(self._id, challenge_seed(self._request.nonce)))
@@ -187,15 +202,15 @@ class Verification:
             except PeerError as error:
                 log.error("verification %s: vision is lost: %s", self._id, error)
                 self._office.vision.note(f"lost during a verification: {error}"[:128])
-                return _Observation(missing=Reason.VISION_LOST), meeting
+                return Observation(missing=Reason.VISION_LOST), meeting
 
-    def _listen(self, policy: Policy, vision: Channel) -> _Observation:
+    def _listen(self, policy: Policy, vision: Channel) -> Observation:
         """Passes progress on until vision has finished, is late, or is told to end. Raises `PeerError` if lost."""
         deadline = time.monotonic() + policy.seconds + MARGIN
         while time.monotonic() < deadline:
             readable = _wait([vision, self._gateway, self._office.stop], deadline - time.monotonic())
             if self._office.stop in readable:
-                return _Observation(missing=Reason.CANCELLED)
+                return Observation(missing=Reason.CANCELLED)
             if self._gateway in readable:
                 self._refuse_interruption()
             if vision not in readable:
@@ -205,11 +220,12 @@ class Verification:
             except ChannelTimeout:
                 continue  # half a message so far
             if isinstance(message, Finished):
-                return _Observation(message.checks, message.attributes, message.subject)
-            assert isinstance(message, Progress)  # the protocol's order
+                return Observation(message.checks, message.attributes, message.subject)
+            if not isinstance(message, Progress):
+                raise ProtocolViolation(f"{type(message).__name__} in a verification")
             self._pass_on(message)
         log.error("verification %s: vision did not finish in time", self._id)
-        return _Observation(missing=Reason.TIME_LIMIT)
+        return Observation(missing=Reason.TIME_LIMIT)
 
     def _pass_on(self, progress: Progress) -> None:
         try:
@@ -220,65 +236,6 @@ class Verification:
     def _refuse_interruption(self) -> NoReturn:
         """While the camera is open the gateway has nothing to say; if it can be read, it hung up or broke the rules."""
         raise _Cancelled
-
-    # --- 4. The verdict ----------------------------------------------------------------------------------------------
-
-    def _conclude(self, admission: Admission, consent_at: int, seen: _Observation, worker: Meeting) -> Ended:
-        policy = admission.policy
-        decision = decide(policy, seen.reports, missing=seen.missing)
-        measurements = {
-            **{f"model/{name}": digest for name, digest in worker.ready.measurements.items()},
-            f"policy/{policy.name}": policy.digest,
-        }
-        case = Case(
-            jti=self._id,
-            audience=self._request.audience,
-            nonce=self._request.nonce,
-            policy=policy,
-            decision=decision,
-            camera=worker.ready.camera,
-            consent=admission.method,
-            consent_at=consent_at,
-            issued_at=int(time.time()),
-            lifetime=self._office.config.notary.verdict_lifetime,
-            measurements=measurements,
-            attributes=seen.attributes or {},
-            subject=self._pseudonym(seen.subject),
-            log=self._office.ledger.head,
-        )
-        try:
-            token = self._sign_and_record(case, self._office.keys.for_camera(worker.ready.camera))
-        except KeyStoreError as error:
-            log.error("verification %s: no verdict: %s", self._id, error)
-            return Ended(Outcome.INCONCLUSIVE, Reason.KEY_UNAVAILABLE)
-        except LedgerError as error:
-            log.error("verification %s: no verdict: %s", self._id, error)
-            return Ended(Outcome.INCONCLUSIVE, Reason.LEDGER_UNAVAILABLE)
-        for index, start in enumerate(range(0, len(token), _PART)):
-            self._gateway.send(TokenPart(index, token[start : start + _PART]))
-        log.info("verification %s: %s", self._id, decision.outcome)
-        return Ended(decision.outcome, decision.reasons[0] if decision.reasons else None)
-
-    def _pseudonym(self, document: str) -> str:
-        return pseudonym(self._office.pseudonym_key, document, self._request.relying_party) if document else ""
-
-    def _sign_and_record(self, case: Case, store: KeyStore) -> str:
-        """The token, with its row on disk. Raises `KeyStoreError` or `LedgerError`, and then there is no verdict."""
-        token = sign_claims(claims_of(case, self._office.box, store.purpose), store)
-        table = json.dumps(measurement_table(case.measurements), sort_keys=True).encode()
-        self._office.ledger.append(
-            Row(
-                jti=case.jti,
-                time=case.issued_at,
-                relying_party=self._request.relying_party,
-                policy=case.policy.name,
-                outcome=str(case.decision.outcome),
-                reasons=tuple(str(reason) for reason in case.decision.reasons),
-                measurements=hashlib.sha256(table).digest(),
-                token_sha256=hashlib.sha256(token.encode()).digest(),
-            )
-        )
-        return token
 
 
 def challenge_seed(nonce: str) -> bytes:

@@ -41,6 +41,11 @@ class Meeting:
         young = time.monotonic() - self.since < _FRESH_SECONDS
         return young and not select.select([self.channel], [], [], 0)[0]
 
+    @property
+    def usable(self) -> bool:
+        """`fresh`, and not closed by us."""
+        return self.channel.fileno() >= 0 and self.fresh
+
     def __enter__(self) -> Self:
         return self
 

@@ -29,6 +29,7 @@ from device.protocol import (
     Finished,
     Progress,
     StartCheck,
+    StartScan,
     VisionReady,
 )
 from device.vision.camera.base import Camera, open_camera
@@ -36,6 +37,7 @@ from device.vision.camera.watch import CameraWatch
 from device.vision.inference.manifest import load_manifest
 from device.vision.instruments import Instruments, load_instruments
 from device.vision.plan import make_plan
+from device.vision.scan import scan
 from device.vision.session import Session
 
 log = logging.getLogger(__name__)
@@ -83,7 +85,10 @@ def serve_one(
         identity = camera.identity
         channel.send(VisionReady(identity.kind, identity.description[:128], instruments.measurements))
         task = channel.receive(START_PATIENCE)
-        assert isinstance(task, StartCheck)  # the only order that there is
+        if isinstance(task, StartScan):
+            scan(task, channel, camera, status.alive)
+            return
+        assert isinstance(task, StartCheck)  # the only other order that there is
         today = date.today()
         session = Session(task, make_plan(task, instruments, today), CameraWatch(), today)
         log.info("verification begins", extra=about(verification=task.verification))

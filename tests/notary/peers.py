@@ -95,13 +95,13 @@ class ScriptedVision:
 
     def _play(self, connection: socket.socket, script: Script) -> None:
         channel = Channel(connection, decoder=NOTARY_ORDERS, incoming=TO_VISION, outgoing=FROM_VISION)
-        with channel:
-            try:
+        try:
+            with channel:
                 script(Worker(channel, connection))
-            except PeerError:
-                pass
-            finally:
-                self.ended.set()
+        except PeerError:
+            pass
+        finally:
+            self.ended.set()
 
     def close(self) -> None:
         """Idempotent."""

@@ -67,6 +67,9 @@ EXPLANATIONS: Final[dict[str, tuple[Reason, ...]]] = {
     "cancelled": (Reason.CANCELLED,),
     "consent_refused": (Reason.CONSENT_REFUSED,),
     "consent_time_limit": (Reason.CONSENT_TIME_LIMIT,),
+    "code_not_seen": (Reason.CODE_NOT_SEEN,),
+    "request_invalid": (Reason.REQUEST_INVALID,),
+    "request_old": (Reason.REQUEST_EXPIRED, Reason.REQUEST_USED),
     "not_needed": (Reason.NOT_REQUIRED, Reason.NOT_REACHED),
 }
 """What a person is told for each reason: what to try next, which is the same for several codes."""
@@ -117,6 +120,14 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     larger: Text
     contrast: Text
     speak: Text
+    scan: Text
+    want_proof: Text
+    code_verdict: Text
+    code_verdict_text: Text
+    code_proof: Text
+    code_proof_text: Text
+    code_part: Text
+    done: Text
 
 
 class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

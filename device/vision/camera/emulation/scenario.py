@@ -169,6 +169,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     holding: dict[Stage, Holding] = {}
     light: Light = Light()
     camera: CameraFault = CameraFault()
+    codes: dict[Stage, Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)]] = {}
+    """Pictures of codes that the person shows where they are asked for one: in `request` and in `holder_key`."""
 
     def held(self, stage: Stage) -> Holding:
         """How the document is held in `stage`."""
