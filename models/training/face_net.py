@@ -39,7 +39,8 @@ class Convolution(nn.Module):
     def unfold(self, mean: Tensor, variance: Tensor) -> None:
         """Puts a batch norm behind a folded convolution that changes nothing while its inputs have these statistics."""
         bias = self.conv.bias
-        assert self.norm is None and bias is not None
+        assert self.norm is None
+        assert bias is not None
         self.norm = nn.BatchNorm2d(len(mean), momentum=0.05).to(mean.device)
         self.norm.running_mean.copy_(mean - bias.detach())
         self.norm.running_var.copy_(variance)

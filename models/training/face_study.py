@@ -22,6 +22,7 @@ from device.vision.face.detector import FULL_RANGE, SHORT_RANGE, BlazeFace, Face
 from device.vision.face.landmarks import FaceLandmarker, Landmarks, head_pose
 from device.vision.face.quality import assess, covering, face_patch, load_gates, sharpness
 from device.vision.inference.manifest import load_manifest
+from models.training.face_masks import COLOURS, masked
 
 MANIFEST = load_manifest()
 SHORT, FULL = (BlazeFace(MANIFEST, MANIFEST.entry(name)) for name in (SHORT_RANGE, FULL_RANGE))
@@ -127,42 +128,6 @@ def sharpness_table(data: Path) -> None:
             print(f"{name}: {kind:36s} p1 p5 p50 p95 {table}  refused {np.mean(np.array(values) < gate):.3f}")
 
 
-MASK = (
-    234,
-    93,
-    132,
-    58,
-    172,
-    136,
-    150,
-    149,
-    176,
-    148,
-    152,
-    377,
-    400,
-    378,
-    379,
-    365,
-    397,
-    288,
-    361,
-    323,
-    454,
-    330,
-    197,
-    101,
-)
-"""Outline of what a mask covers, along the jaw and over the nose."""
-COLOURS = {
-    "white": (235, 240, 240),
-    "surgical": (150, 190, 215),
-    "black": (30, 30, 30),
-    "blue": (90, 110, 150),
-    "red": (180, 40, 50),
-}
-
-
 def masks(data: Path) -> None:
     """Share that the live gate takes for covered: faces as they are, and with an even mask of each colour."""
     gate = load_gates(MANIFEST).live
@@ -173,8 +138,7 @@ def masks(data: Path) -> None:
         for colour, value in COLOURS.items():
             refused = 0
             for image, found in seen:
-                outline = found.points[list(MASK), :2].astype(np.int32)
-                worn = cv2.GaussianBlur(cv2.fillPoly(image.copy(), [outline], value), (0, 0), 0.8)
+                worn = cv2.GaussianBlur(masked(image, found, value), (0, 0), 0.8)
                 again = landmarks_of(np.asarray(worn, dtype=np.uint8))
                 refused += again is None or again.presence < gate.presence or covering(worn, again) > gate.covered
             print(f"{name}: {colour} masks refused {refused / len(seen):.3f}")

@@ -10,6 +10,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jwt
 import msgspec
@@ -44,19 +46,26 @@ from tests.notary.peers import (
 )
 
 
+def ends_without_vision(box: Box, script: Callable[[Worker], None]) -> dict[str, Any]:
+    """The claims of a verification in which vision behaves as `script`: signed, and inconclusive for that reason."""
+    box.vision.script = script
+    box.start()
+    gateway = box.gateway()
+    gateway.open()
+    answer = gateway.rest()
+    assert answer.ended == Ended(Outcome.INCONCLUSIVE, Reason.VISION_LOST)
+    told = claims(box, answer)
+    assert told["verdict"] == "inconclusive"
+    return told
+
+
 def test_vision_dies_midway(box: Box) -> None:
     def dies(worker: Worker) -> None:
         worker.start()
         worker.channel.send(Progress(Stage.DOCUMENT, Guidance.SHOW_DOCUMENT, 20))
 
-    box.vision.script = dies
-    box.start()
-    gateway = box.gateway()
-    gateway.open()
-    answer = gateway.rest()
+    told = ends_without_vision(box, dies)
 
-    assert answer.ended == Ended(Outcome.INCONCLUSIVE, Reason.VISION_LOST)
-    told = claims(box, answer)
     assert {(check["result"], check["reason"]) for check in told["checks"].values()} == {
         ("not_performed", "vision_lost")
     }
@@ -69,14 +78,7 @@ def test_vision_says_more_than_its_budget(box: Box) -> None:
         for number in range(4000):
             worker.channel.send(Progress(Stage.DOCUMENT, Guidance.SHOW_DOCUMENT, number % 3000))
 
-    box.vision.script = chatters
-    box.start()
-    gateway = box.gateway()
-    gateway.open()
-    answer = gateway.rest()
-
-    assert answer.ended == Ended(Outcome.INCONCLUSIVE, Reason.VISION_LOST)
-    assert claims(box, answer)["verdict"] == "inconclusive"
+    ends_without_vision(box, chatters)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +96,7 @@ def test_vision_breaks_the_protocol(box: Box, words: bytes) -> None:
         worker.socket.sendall(words)
         worker.channel.receive(20)
 
-    box.vision.script = breaks
-    box.start()
-    gateway = box.gateway()
-    gateway.open()
-    answer = gateway.rest()
-
-    assert answer.ended == Ended(Outcome.INCONCLUSIVE, Reason.VISION_LOST)
-    assert claims(box, answer)["verdict"] == "inconclusive"
+    ends_without_vision(box, breaks)
 
 
 def test_vision_speaks_out_of_order(box: Box) -> None:
@@ -111,12 +106,7 @@ def test_vision_speaks_out_of_order(box: Box) -> None:
         worker.socket.sendall(len(words).to_bytes(2, "big") + words)
         worker.channel.receive(20)
 
-    box.vision.script = twice_ready
-    box.start()
-    gateway = box.gateway()
-    gateway.open()
-
-    assert gateway.rest().ended == Ended(Outcome.INCONCLUSIVE, Reason.VISION_LOST)
+    ends_without_vision(box, twice_ready)
 
 
 def test_vision_does_not_finish_in_time(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,19 +10,17 @@ In: a PKCS #11 URI (RFC 7512) with the token's and the key's label, the module a
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from device.certificates import Purpose
 from device.errors import ConfigurationError, KeyStoreError
-from device.notary.keystore.base import KeyStore
-from device.notary.keystore.file import read_chain, read_private
+from device.notary.keystore.file import read_private
+from device.notary.keystore.hardware import HardwareKeyStore, words
 
 _PATH_KEYS: Final = {"token", "object"}
 _QUERY_KEYS: Final = {"module-path", "pin-source"}
@@ -57,7 +55,7 @@ def parse_uri(text: str) -> Uri:
     return Uri(given["token"], given["object"], given["module-path"], Path(pin))
 
 
-class Pkcs11KeyStore(KeyStore):
+class Pkcs11KeyStore(HardwareKeyStore):
     """Keeps a session open; opens another after the token was away.
 
     Args:
@@ -67,10 +65,8 @@ class Pkcs11KeyStore(KeyStore):
     """
 
     def __init__(self, folder: Path, purpose: Purpose, uri: Uri) -> None:
-        super().__init__(purpose)
-        self._folder = folder
+        super().__init__(folder, purpose)
         self._uri = uri
-        self._lock = threading.Lock()  # a PKCS #11 session is one conversation
         self._session: Any = None
         self._key: Any = None
 
@@ -78,46 +74,22 @@ class Pkcs11KeyStore(KeyStore):
     def description(self) -> str:
         return f"{self.purpose} key {self._uri.object!r} in the PKCS #11 token {self._uri.token!r}"
 
-    def _load(self) -> tuple[x509.Certificate, ...]:
-        chain = read_chain(self._folder)
-        with self._lock:
-            self._ready()
-        return chain
-
     def _sign(self, data: bytes) -> bytes:
         from pkcs11 import Mechanism
 
         digest = hashlib.sha256(data).digest()  # CKM_ECDSA signs a digest and answers r || s, as JWS wants it
-        with self._lock:
-            return bytes(self._try(lambda: self._key.sign(digest, mechanism=Mechanism.ECDSA)))
+        return bytes(self._ask(lambda: self._key.sign(digest, mechanism=Mechanism.ECDSA)))
 
     def _probe(self) -> None:
         from pkcs11 import Attribute
 
-        with self._lock:
-            self._try(lambda: self._key[Attribute.LABEL])
+        self._ask(lambda: self._key[Attribute.LABEL])
 
-    def _try(self, command: Any) -> Any:
-        """One command; after a failure the session is opened anew the next time."""
-        self._ready()
-        try:
-            return command()
-        except Exception as error:
-            self._drop()
-            raise KeyStoreError(f"{self.description}: {_words(error)}") from error
-
-    def _ready(self) -> None:
+    def _open(self) -> None:
         if self._session is not None:
             return
-        try:
-            self._session = open_session(self._uri)
-            self._key = _private_key(self._session, self._uri.object)
-        except KeyStoreError:
-            self._drop()
-            raise
-        except Exception as error:
-            self._drop()
-            raise KeyStoreError(f"{self.description}: {_words(error)}; enrol the box again") from error
+        self._session = open_session(self._uri)
+        self._key = _private_key(self._session, self._uri.object)
 
     def _drop(self) -> None:
         session, self._session = self._session, None
@@ -128,19 +100,11 @@ class Pkcs11KeyStore(KeyStore):
         except Exception:  # noqa: BLE001, S110 - the token is gone, and with it the session
             pass
 
-    def close(self) -> None:
-        with self._lock:
-            self._drop()
-
 
 def _private_key(session: Any, label: str) -> Any:
     from pkcs11 import KeyType, ObjectClass
 
     return session.get_key(object_class=ObjectClass.PRIVATE_KEY, key_type=KeyType.EC, label=label)
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__} {error}".strip()  # this library's exceptions often have no text
 
 
 def open_session(uri: Uri, *, write: bool = False) -> Any:
@@ -155,7 +119,7 @@ def open_session(uri: Uri, *, write: bool = False) -> Any:
         return library.get_token(token_label=uri.token).open(user_pin=pin, rw=write)
     except Exception as error:
         raise KeyStoreError(
-            f"the PKCS #11 token {uri.token!r} ({uri.module_path}) does not open: {_words(error)}; "
+            f"the PKCS #11 token {uri.token!r} ({uri.module_path}) does not open: {words(error)}; "
             "is it plugged in, is the PIN right, is it locked?"
         ) from error
 
@@ -188,7 +152,7 @@ def create_pkcs11_key(uri: Uri) -> ec.EllipticCurvePublicKey:
     except KeyStoreError:
         raise
     except Exception as error:
-        raise KeyStoreError(f"the PKCS #11 token {uri.token!r} did not make a key: {_words(error)}") from error
+        raise KeyStoreError(f"the PKCS #11 token {uri.token!r} did not make a key: {words(error)}") from error
     finally:
         session.close()
     return _point(point)
@@ -208,7 +172,7 @@ def find_pkcs11_key(uri: Uri) -> ec.EllipticCurvePublicKey | None:
         except NoSuchKey:
             return None
     except Exception as error:
-        raise KeyStoreError(f"the PKCS #11 token {uri.token!r} does not tell its key: {_words(error)}") from error
+        raise KeyStoreError(f"the PKCS #11 token {uri.token!r} does not tell its key: {words(error)}") from error
     finally:
         session.close()
 
@@ -224,7 +188,7 @@ def destroy_pkcs11_key(uri: Uri) -> bool:
             one.destroy()
         return bool(found)
     except Exception as error:
-        raise KeyStoreError(f"the PKCS #11 token {uri.token!r} keeps its key: {_words(error)}") from error
+        raise KeyStoreError(f"the PKCS #11 token {uri.token!r} keeps its key: {words(error)}") from error
     finally:
         session.close()
 

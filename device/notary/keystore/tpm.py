@@ -8,24 +8,23 @@ Out: a `KeyStore` that signs ES256. Needs tpm2-pytss (extra `[tpm]`), imported o
 from __future__ import annotations
 
 import hashlib
-import threading
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from device.certificates import Purpose
 from device.errors import KeyStoreError
-from device.notary.keystore.base import KeyStore, raw_signature
-from device.notary.keystore.file import read_chain, read_private, write_private
+from device.notary.keystore.base import raw_signature
+from device.notary.keystore.file import read_private, write_private
+from device.notary.keystore.hardware import HardwareKeyStore
 
 KEY_FILE: Final = "key.tss.pem"
 DEFAULT_TCTI: Final = "device:/dev/tpmrm0"  # the kernel's resource manager
 
 
-class TpmKeyStore(KeyStore):
+class TpmKeyStore(HardwareKeyStore):
     """Keeps the key loaded in the TPM; loads it again after the TPM was away.
 
     Args:
@@ -35,22 +34,14 @@ class TpmKeyStore(KeyStore):
     """
 
     def __init__(self, folder: Path, purpose: Purpose, tcti: str = DEFAULT_TCTI) -> None:
-        super().__init__(purpose)
-        self._folder = folder
+        super().__init__(folder, purpose)
         self._tcti = tcti or DEFAULT_TCTI
-        self._lock = threading.Lock()  # one ESYS context takes one command at a time
         self._context: Any = None
         self._handle: Any = None
 
     @property
     def description(self) -> str:
         return f"{self.purpose} key in the TPM at {self._tcti}"
-
-    def _load(self) -> tuple[x509.Certificate, ...]:
-        chain = read_chain(self._folder)
-        with self._lock:
-            self._ready()
-        return chain
 
     def _sign(self, data: bytes) -> bytes:
         from tpm2_pytss.constants import TPM2_ALG, TPM2_RH, TPM2_ST
@@ -60,40 +51,22 @@ class TpmKeyStore(KeyStore):
         scheme.details.any.hashAlg = TPM2_ALG.SHA256
         unrestricted = TPMT_TK_HASHCHECK(tag=TPM2_ST.HASHCHECK, hierarchy=TPM2_RH.OWNER)
         digest = TPM2B_DIGEST(hashlib.sha256(data).digest())
-        with self._lock:
-            signature = self._try(lambda: self._context.sign(self._handle, digest, scheme, unrestricted))
+        signature = self._ask(lambda: self._context.sign(self._handle, digest, scheme, unrestricted))
         parts = signature.signature.ecdsa
         return raw_signature(
             int.from_bytes(bytes(parts.signatureR), "big"), int.from_bytes(bytes(parts.signatureS), "big")
         )
 
     def _probe(self) -> None:
-        with self._lock:
-            self._try(lambda: self._context.read_public(self._handle))
+        self._ask(lambda: self._context.read_public(self._handle))
 
-    def _try(self, command: Any) -> Any:
-        """One command; after a failure the connection is made anew the next time."""
-        self._ready()
-        try:
-            return command()
-        except Exception:
-            self._drop()
-            raise
-
-    def _ready(self) -> None:
+    def _open(self) -> None:
         if self._context is not None:
             return
         self._context = open_tpm(self._tcti)
-        try:
-            from tpm2_pytss.tsskey import TSSPrivKey
+        from tpm2_pytss.tsskey import TSSPrivKey
 
-            self._handle = TSSPrivKey.from_pem(read_private(self._folder / KEY_FILE)).load(self._context)
-        except KeyStoreError:
-            self._drop()
-            raise
-        except Exception as error:
-            self._drop()
-            raise KeyStoreError(f"{self.description} cannot be loaded ({error}); enrol the box again") from error
+        self._handle = TSSPrivKey.from_pem(read_private(self._folder / KEY_FILE)).load(self._context)
 
     def _drop(self) -> None:
         context, self._context = self._context, None
@@ -106,10 +79,6 @@ class TpmKeyStore(KeyStore):
         finally:
             if context is not None:
                 context.close()
-
-    def close(self) -> None:
-        with self._lock:
-            self._drop()
 
 
 def open_tpm(tcti: str) -> Any:

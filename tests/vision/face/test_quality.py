@@ -8,6 +8,7 @@ from device.errors import ConfigurationError
 from device.protocol import Guidance
 from device.vision.face.landmarks import Landmarks, Pose, head_pose
 from device.vision.face.quality import QualityGates, assess, covering, load_gates
+from models.training.face_masks import COLOURS, masked
 
 
 @pytest.fixture(scope="module")
@@ -90,41 +91,9 @@ def test_unsure_face_is_asked_to_uncover(hopper, face, gates):
     assert assess(hopper, landmarks, face[1], gates).guidance is Guidance.UNCOVER_FACE
 
 
-MASK = (
-    234,
-    93,
-    132,
-    58,
-    172,
-    136,
-    150,
-    149,
-    176,
-    148,
-    152,
-    377,
-    400,
-    378,
-    379,
-    365,
-    397,
-    288,
-    361,
-    323,
-    454,
-    330,
-    197,
-    101,
-)
-
-
-def masked(image, face, colour):
-    return cv2.fillPoly(image.copy(), [face[0].points[list(MASK), :2].astype(np.int32)], colour)
-
-
-@pytest.mark.parametrize("colour", [(235, 240, 240), (150, 190, 215), (30, 30, 30)], ids=["white", "blue", "black"])
+@pytest.mark.parametrize("colour", ["white", "surgical", "black"])
 def test_masked_face_is_asked_to_uncover(hopper, face, gates, colour):
-    assert looked_at(masked(hopper, face, colour), face, gates).guidance is Guidance.UNCOVER_FACE
+    assert looked_at(masked(hopper, face[0], COLOURS[colour]), face, gates).guidance is Guidance.UNCOVER_FACE
 
 
 def test_grey_picture_is_not_taken_for_covered(hopper, face, gates):
