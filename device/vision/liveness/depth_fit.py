@@ -1,12 +1,14 @@
-"""How well two explanations fit a face's landmark tracks: a plane that is turned, or a rigid head that is turned.
+"""How well three explanations fit a face's landmark tracks: a plane that is turned, a bent sheet, or a rigid head.
 
 In: landmark positions of a reference and of other frames. Out: residuals per frame, in shares of the reference's
 distance between the eyes. Only the frames' 2-D positions are explained. The network that finds the landmarks always
 imagines a depth, on a photograph too; the reference's depth is used as the head's shape, the frames' never.
 
 Plane: a homography (8 parameters a frame), normalised direct linear transform (Hartley & Zisserman, Multiple View
-Geometry, algorithm 4.2). Head: scaled orthography (6 parameters a frame), solved by completing the missing depth and
-rigid alignment in turn (the orthogonal Procrustes step is Umeyama's, 1991).
+Geometry, algorithm 4.2). Sheet: paper bent around an upright or a level axis; its depth depends on one coordinate
+alone, so where its points move is a polynomial of that coordinate and linear in the other (11 parameters a frame).
+Head: scaled orthography (6 parameters a frame), solved by completing the missing depth and rigid alignment in turn (the
+orthogonal Procrustes step is Umeyama's, 1991).
 """
 
 from __future__ import annotations
@@ -72,6 +74,38 @@ def plane_residual(reference: Array, frame: Array) -> float:
     mapped = homogeneous @ matrix.T
     error = mapped[:, :2] / mapped[:, 2:] - b
     return float(np.sqrt((error**2).sum(axis=1).mean()) / to_a)
+
+
+def sheet_residual(reference: Array, frames: Array) -> Array:
+    """RMS distance of each frame from the best bent sheet of `reference`, scaled back to the reference's units.
+
+    Args:
+        reference: (P, 2).
+        frames: (F, P, 2).
+    """
+    a = reference - reference.mean(axis=0)
+    b = frames - frames.mean(axis=1, keepdims=True)
+    size = np.sqrt((a**2).sum())
+    b = b * (size / np.sqrt((b**2).sum(axis=(1, 2))).clip(1e-12))[:, None, None]
+    unit = size / np.sqrt(len(a))
+    x, y = (a / unit).T
+    upright = _left_over(x, y, b[..., 0], b[..., 1])
+    level = _left_over(y, x, b[..., 1], b[..., 0])
+    return np.asarray(np.sqrt(np.minimum(upright, level)))
+
+
+def _left_over(across: Array, along: Array, moved_across: Array, moved_along: Array) -> Array:
+    """(F,) mean squared rest of a sheet bent around an axis that runs `along`, (F, P) where its points moved."""
+    one = np.ones_like(across)
+    terms = np.column_stack([one, across, across**2, across**3, along])
+    others = np.column_stack([one, across, across**2, along, across * along, across**2 * along])
+    rest = [moved @ _complement(basis) for basis, moved in ((terms, moved_across), (others, moved_along))]
+    return np.asarray((rest[0] ** 2 + rest[1] ** 2).mean(axis=1))
+
+
+def _complement(basis: Array) -> Array:
+    """Projects onto what the columns of `basis` cannot explain."""
+    return np.asarray(np.eye(len(basis)) - basis @ np.linalg.pinv(basis))
 
 
 def head_residual(shape: Array, frames: Array) -> Array:

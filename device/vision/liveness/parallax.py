@@ -1,8 +1,9 @@
 """Depth from motion: as a face turns, do its landmarks move as those of a head, or as those of a flat picture?
 
 In: landmarks and pose of each frame of the challenge. Out: a `CheckReport`: pass (a head), fail (`moves_as_plane`), or
-not performed (`motion_insufficient`). The tracks of stable points are fitted by a plane and by a rigid head
-(`depth_fit`); the plane's residual over the head's decides.
+not performed (`motion_insufficient`). The tracks of stable points are fitted by a plane, by a bent sheet and by a
+rigid head (`depth_fit`); what plane and sheet leave over, beside what the head does, decides. Only turns to a side
+count: in a nod a face shows too little relief to tell a head from a picture.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from device.vision.liveness.depth_fit import (
     mean_shape,
     plane_residual,
     shape_change,
+    sheet_residual,
 )
 from device.vision.liveness.parameters import ParallaxParameters, load_parameters
 
-METHOD: Final = "parallax-1"
+METHOD: Final = "parallax-2"
 _MEMORY: Final = 600
 """Frames that are remembered at most: 40 s at 15 frames a second, a few hundred kilobytes."""
 
@@ -33,19 +35,23 @@ _MEMORY: Final = 600
 @dataclass(frozen=True)
 class DepthEvidence:
     """What the fits say, residuals as RMS over `frames` frames in shares of the eyes' distance. `turned`: these are
-    frames in which the head pose left a straight look; else frames in which only the face's shape changed.
-    `nodded`: it turned, but up or down only."""
+    frames in which the head turned to a side from a straight look; else those in which only its shape changed."""
 
     frames: int
     turned: bool
-    nodded: bool
     plane: float
+    sheet: float
     head: float
 
     @property
     def ratio(self) -> float:
         """Above 1 the head explains more than the plane."""
         return self.plane / max(self.head, 1e-9)
+
+    @property
+    def sheet_ratio(self) -> float:
+        """Above 1 the head explains more than the bent sheet."""
+        return self.sheet / max(self.head, 1e-9)
 
 
 @dataclass(frozen=True)
@@ -72,14 +78,15 @@ class Parallax:
     def report(self) -> CheckReport:
         """The check's answer from all that was seen until now.
 
-        A face that turned is a head if the head explains its tracks much better than the plane, else a plane. A face
-        that changed its shape as a plane does, without turning, is a plane too. All else says too little.
+        A face that turned is a head if the head explains its tracks much better than plane and bent sheet, else a
+        picture. A face that changed its shape as a plane does, without turning, is one too. All else says too little.
         """
         check, evidence = Check.LIVENESS_PARALLAX, self.evidence()
-        needed = self._p.nod_ratio if evidence is not None and evidence.nodded else self._p.ratio
-        if evidence is not None and evidence.turned and evidence.ratio >= needed:
+        if evidence is None:
+            return CheckReport(check, Result.NOT_PERFORMED, Reason.MOTION_INSUFFICIENT, method=METHOD)
+        if evidence.turned and evidence.ratio >= self._p.ratio and evidence.sheet_ratio >= self._p.sheet_ratio:
             return CheckReport(check, Result.PASS, method=METHOD)
-        if evidence is not None and (evidence.turned or evidence.ratio < self._p.plane_ratio):
+        if evidence.turned or evidence.ratio < self._p.plane_ratio:
             return CheckReport(check, Result.FAIL, Reason.MOVES_AS_PLANE, method=METHOD)
         return CheckReport(check, Result.NOT_PERFORMED, Reason.MOTION_INSUFFICIENT, method=METHOD)
 
@@ -96,18 +103,17 @@ class Parallax:
         change = shape_change(reference[:, :2], frames) / eyes
         yaw, pitch = self._away(straight)
         counted = np.flatnonzero(yaw >= self._p.turn)
-        nodded = len(counted) < self._p.frames  # a turn says more than a nod: nods count only where nobody turned
-        if nodded:
-            counted = np.flatnonzero(np.maximum(yaw, pitch) >= self._p.turn)
         turned = frontal and len(counted) >= self._p.frames
-        if not turned:
-            counted = np.flatnonzero(change >= self._p.stretch)
+        if not turned:  # a head that nods changes its shape too, and not unlike a plane
+            counted = np.flatnonzero((change >= self._p.stretch) & (pitch < self._p.nod))
         if len(counted) < self._p.frames:
             return None
         counted = counted[np.argsort(-change[counted])][: self._p.keep]
-        plane = np.array([plane_residual(reference[:, :2], frames[index]) for index in counted]) / eyes
-        head = head_residual(reference, frames[counted]) / eyes
-        return DepthEvidence(len(counted), turned, turned and nodded, _rms(plane), _rms(head))
+        fitted = frames[counted]
+        plane = np.array([plane_residual(reference[:, :2], frame) for frame in fitted]) / eyes
+        sheet = sheet_residual(reference[:, :2], fitted) / eyes
+        head = head_residual(reference, fitted) / eyes
+        return DepthEvidence(len(counted), turned, _rms(plane), _rms(sheet), _rms(head))
 
     def _away(self, straight: list[_View]) -> tuple[Array, Array]:
         """Degrees by which each view is turned, and nodded, away from the reference's views."""

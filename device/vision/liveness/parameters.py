@@ -68,13 +68,14 @@ class ParallaxParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """When a turn says enough, and what it then says; the comments in the TOML say what each is."""
 
     turn: Degrees
+    nod: Degrees
     stretch: Fraction
     frames: Annotated[int, Meta(ge=1, le=100)]
     reference_pose: Degrees
     reference_frames: Annotated[int, Meta(ge=1, le=100)]
     keep: Annotated[int, Meta(ge=1, le=1000)]
     ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
-    nod_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
+    sheet_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
     plane_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
 
 

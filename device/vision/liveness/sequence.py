@@ -4,7 +4,7 @@ In: the 32 bytes that the notary derived from the relying party's nonce and the 
 steps, the movements that the person can do. Out: the movements and the pauses before their prompts; and how hard
 they are to guess. HKDF-Expand with HMAC-SHA-256 (RFC 5869 section 2.3) makes a byte stream of the seed; rejection
 sampling makes uniform choices of it, so every sequence is exactly equally likely. Wherever the person can turn their
-head at all, every sequence has such a movement, since depth (`parallax`) shows only in a turn.
+head to a side, every sequence has such a movement, since depth (`parallax`) is judged in a turn only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from device.protocol import Movement
 
 PURPOSE = b"vouchbox challenge sequence 1"
-TURNS = frozenset({Movement.TURN_LEFT, Movement.TURN_RIGHT, Movement.LOOK_UP, Movement.LOOK_DOWN})
+TURNS = frozenset({Movement.TURN_LEFT, Movement.TURN_RIGHT})
 
 
 def _stream(seed: bytes, info: bytes) -> Iterator[int]:

@@ -15,6 +15,7 @@ from device.vision.liveness.depth_fit import (
     mean_shape,
     plane_residual,
     shape_change,
+    sheet_residual,
 )
 from device.vision.liveness.parallax import Parallax
 from device.vision.liveness.parameters import load_parameters
@@ -105,6 +106,28 @@ def test_a_bent_photograph_is_no_head():
     assert watch(frames, [(0.6 * yaw, 0.0) for yaw, _ in angles]).report().result is Result.FAIL
 
 
+@pytest.mark.parametrize("radius", [75.0, 110.0])
+@pytest.mark.parametrize("upright", [True, False], ids=["around_an_upright_axis", "around_a_level_axis"])
+def test_a_photograph_wrapped_around_a_cylinder_is_no_head(radius, upright):
+    shape = head_shape()
+    wrapped = flat(shape)
+    across = wrapped[:, 0 if upright else 1]
+    bow = np.clip(across / radius, -1.4, 1.4)
+    wrapped[:, 0 if upright else 1], wrapped[:, 2] = radius * np.sin(bow), radius * (1 - np.cos(bow))
+    angles = sweep(35)
+    frames = [as_claimed(seen(wrapped, *pose, seed=i), shape) for i, pose in enumerate(angles)]
+    parallax = watch(frames, [(0.7 * yaw, 0.0) for yaw, _ in angles])
+    assert parallax.report().reason is Reason.MOVES_AS_PLANE
+    assert parallax.evidence().sheet_ratio < 1.0
+
+
+def test_a_nod_alone_says_nothing():
+    shape = head_shape()
+    poses = [(0.0, pitch) for pitch, _ in sweep(25)]
+    report = watch([seen(shape, *pose, seed=i) for i, pose in enumerate(poses)], poses).report()
+    assert (report.result, report.reason) == (Result.NOT_PERFORMED, Reason.MOTION_INSUFFICIENT)
+
+
 def test_a_face_that_hardly_moves_says_nothing():
     shape = head_shape()
     poses = sweep(6)
@@ -129,6 +152,8 @@ def test_residuals_are_zero_for_what_they_explain():
     heads = np.stack([seen(head_shape(), yaw, noise=0)[STABLE][:, :2] for yaw in (10, 30)])
     assert max(plane_residual(shape[:, :2], plane) for plane in planes.astype(float)) < 1e-3 * EYES
     assert head_residual(shape, heads.astype(float)).max() < 2e-3 * EYES
+    assert sheet_residual(shape[:, :2], planes.astype(float)).max() < 3e-3 * EYES
+    assert sheet_residual(shape[:, :2], heads.astype(float))[1] > 0.02 * EYES
     assert head_residual(shape, planes.astype(float))[1] > 0.01 * EYES
     assert plane_residual(shape[:, :2], heads[1].astype(float)) > 0.03 * EYES
 
