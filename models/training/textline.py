@@ -141,7 +141,8 @@ def train(arguments: argparse.Namespace) -> None:
         optimiser.load_state_dict(state["optimiser"])
         start = state["step"]
     crops = Crops(arguments.seed + start, arguments.batch, arguments.fonts)
-    loader = iter(DataLoader(crops, batch_size=None, num_workers=arguments.workers, prefetch_factor=4))
+    ahead = 4 if arguments.workers else None
+    loader = iter(DataLoader(crops, batch_size=None, num_workers=arguments.workers, prefetch_factor=ahead))
     began = time.time()
     sums = np.zeros(3)
     for step in range(start, arguments.steps):

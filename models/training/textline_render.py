@@ -91,6 +91,7 @@ class LineRenderer:
         rng = self._rng
         atlas = self._atlases[rng.choice([0, 0, 1])] if rng.random() < 0.93 or not self._kin else rng.choice(self._kin)
         digits = float(rng.choice([1.0, 1.0, 0.96, 0.92, 0.92, 0.88]))
+        width = float(rng.choice([1.0, 1.0, 1.0, 0.92, 0.84, 1.08]))
         length = int(rng.choice([30, 36, 44, 18, rng.integers(8, 44)]))
         canvas = np.zeros(CANVAS, np.float32)
         step = atlas.advance * rng.uniform(0.93, 1.12)
@@ -102,15 +103,14 @@ class LineRenderer:
         for row in rows:
             words = textline_content.line(rng, length)
             text = words if row == 0 else text
-            self._draw(canvas, atlas, words, first, step, 2 * GLYPH + row * pitch_y, digits)
+            self._draw(canvas, atlas, words, first, step, 2 * GLYPH + row * pitch_y, (width, digits))
         centres = first + step * (np.arange(length) + 0.5)
         return textline_wear.weight(canvas, rng), centres, text
 
-    def _draw(self, canvas, atlas, text, first, step, middle, digits) -> None:
+    def _draw(self, canvas, atlas, text, first, step, middle, form) -> None:
+        width, digits = form
         for index, character in enumerate(text):
-            glyph = atlas.glyphs[character]
-            if digits != 1.0 and character.isdigit():
-                glyph = _squash(atlas, character, digits)
+            glyph = _formed(atlas, character, width, digits if character.isdigit() else 1.0)
             left = round(first + (index + 0.5) * step - glyph.shape[1] / 2 + self._rng.normal(0, 0.006 * GLYPH))
             top = round(middle - (PAD + GLYPH * 0.95 - 0.365 * GLYPH) + self._rng.normal(0, 0.005 * GLYPH))
             if left < 0 or left + glyph.shape[1] > canvas.shape[1] or top < 0 or top + glyph.shape[0] > canvas.shape[0]:
@@ -184,13 +184,14 @@ def _labels(places: np.ndarray, text: str) -> tuple[np.ndarray, np.ndarray, np.n
     return classes, heat, shape.astype(np.float32)
 
 
-def _squash(atlas: Atlas, digit: str, factor: float) -> np.ndarray:
-    """Digits as high as capitals, as many issuers print them; the baseline stays."""
-    name = f"{digit}{factor}"
+def _formed(atlas: Atlas, character: str, width: float, height: float) -> np.ndarray:
+    """The glyph narrower or wider in its cell, and lower: many issuers print digits as high as capitals. The baseline
+    stays."""
+    name = character if width == height == 1.0 else f"{character}{width}/{height}"
     if name not in atlas.glyphs:
-        glyph = atlas.glyphs[digit]
-        base = PAD + GLYPH * 0.95
-        matrix = np.array([[1, 0, 0], [0, factor, base * (1 - factor)]])
+        glyph = atlas.glyphs[character]
+        base, middle = PAD + GLYPH * 0.95, glyph.shape[1] / 2
+        matrix = np.array([[width, 0, middle * (1 - width)], [0, height, base * (1 - height)]])
         atlas.glyphs[name] = cv2.warpAffine(glyph, matrix, glyph.shape[::-1], flags=cv2.INTER_LINEAR)
     return atlas.glyphs[name]
 

@@ -1,11 +1,15 @@
 """Finds where a machine readable zone may be: classical geometry that proposes, for the reader to dispose.
 
-In: a grey image of any size. Out: `Band`s, groups of parallel text lines of one size, the likeliest first. Each of
-four orientations and ±20° of tilt is looked for; which way up a band is, only reading it can say.
+In: a grey image of any size. Out: `Band`s, groups of parallel text lines of one size, the likeliest first. Every
+direction is looked for; which way up a band is, only reading it can say.
 
 Dense print is found as black-hat energy (dark strokes narrower than the kernel) with strong gradients along the line,
 smoothed a little along it, and compared with the strongest nearby, so that contrast does not matter. This is done on
-an image pyramid, since it answers for capitals between about 5 and 13 px.
+an image pyramid, since it answers for capitals between about 5 and 13 px. The coarse levels come first: they cost a
+quarter, and hold the zone of every document that fills most of the picture.
+
+What stands in a zone has one pitch (Doc 9303-3 section 4.4): a line whose ink comes and goes in one rhythm is likelier
+to be one than other print.
 """
 
 from __future__ import annotations
@@ -22,13 +26,17 @@ from device.vision.document.geometry import Grey, TextBox
 
 WORK_SIDE: Final = 1024  # px, long side of the largest level; smaller images are enlarged to it (up to MAX_ENLARGE)
 MAX_ENLARGE: Final = 4.0
-LEVELS: Final = (1.0, 0.5, 0.25)
-MAX_TILT: Final = np.deg2rad(25)
+STAGES: Final = ((0.5, 0.25), (1.0,))
+"""Scales of the levels that are searched together, the cheap ones first."""
+MAX_TILT: Final = np.deg2rad(40)
 MIN_ASPECT: Final = 7.0  # of a line's length to its height; thirty characters in one line have about 31
 MAX_BANDS: Final = 8
 MAX_PIECES: Final = 150  # of print on one level; more is texture
 MAX_SEEDS: Final = 40  # the longest pieces; a line has at least one that is not short
 MAX_LINES: Final = 12  # of one level and orientation, the longest
+PARTS: Final = 4  # of a line, in which its rhythm is looked for
+PART: Final = 96  # samples in each
+PLAIN: Final = 0.1  # what a line counts that has no rhythm at all: it may be worn
 
 
 @dataclass(frozen=True)
@@ -41,25 +49,41 @@ class Band:
 
 def find_bands(image: Grey) -> list[Band]:
     """Candidates in an H×W uint8 grey image, in its pixels; at most `MAX_BANDS`."""
-    boxes: list[TextBox] = []
-    for level, scale in _levels(image):
-        for upright in (True, False):
-            view = level if upright else np.ascontiguousarray(level.T)
-            boxes.extend(_to_image(box, scale, upright) for box in _lines(view))
-    bands = sorted(_group(_distinct(boxes)), key=lambda band: -band.score)
-    return bands[:MAX_BANDS]
+    *_, last = stages(image)
+    return last
 
 
-def _levels(image: Grey) -> Iterator[tuple[Grey, float]]:
-    """Scaled images with their scale."""
-    side = max(image.shape)
-    first = min(WORK_SIDE / side, MAX_ENLARGE)
-    for factor in LEVELS:
-        scale = first * factor
-        size = (max(8, round(image.shape[1] * scale)), max(8, round(image.shape[0] * scale)))
-        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        image_at = cv2.resize(image, size, interpolation=interpolation)
-        yield image_at, size[0] / image.shape[1]  # type: ignore[misc]
+def stages(image: Grey) -> Iterator[list[Band]]:
+    """The same with every stage of the search: what is known after the coarse levels, and after all of them."""
+    lines: list[_Line] = []
+    for factors in STAGES:
+        for factor in factors:
+            level, scale = _level(image, factor)
+            for upright in (True, False):
+                view = level if upright else np.ascontiguousarray(level.T)
+                lines.extend(line.placed(scale, upright) for line in _lines(view))
+        bands = sorted(_group(_distinct(lines)), key=lambda band: -band.score)
+        yield bands[:MAX_BANDS]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line and how regular its ink is, 0…1."""
+
+    box: TextBox
+    rhythm: float
+
+    def placed(self, scale: float, upright: bool) -> _Line:
+        """In the image's pixels, if this is in those of a level."""
+        return _Line(_to_image(self.box, scale, upright), self.rhythm)
+
+
+def _level(image: Grey, factor: float) -> tuple[Grey, float]:
+    """The scaled image with its scale."""
+    scale = min(WORK_SIDE / max(image.shape), MAX_ENLARGE) * factor
+    size = (max(8, round(image.shape[1] * scale)), max(8, round(image.shape[0] * scale)))
+    level: Grey = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)  # type: ignore[assignment]
+    return level, size[0] / image.shape[1]
 
 
 def _to_image(box: TextBox, scale: float, upright: bool) -> TextBox:
@@ -69,16 +93,17 @@ def _to_image(box: TextBox, scale: float, upright: bool) -> TextBox:
     return TextBox((y, x), np.pi / 2 - box.angle, box.length / scale, box.height / scale)
 
 
-def _energy(view: Grey) -> NDArray[np.float32]:
+def _energy(hat: Grey) -> NDArray[np.float32]:
     """How much dense dark print there is around each pixel, smoothed along rows."""
-    hat = cv2.morphologyEx(view, cv2.MORPH_BLACKHAT, cv2.getStructuringElement(cv2.MORPH_RECT, (9, 9)))
     gradient = cv2.convertScaleAbs(cv2.Sobel(hat, cv2.CV_16S, 1, 0, ksize=3))
     return cv2.boxFilter(gradient, cv2.CV_32F, (15, 3))  # type: ignore[return-value]
 
 
-def _lines(view: Grey) -> list[TextBox]:
+def _lines(view: Grey) -> list[_Line]:
     """Elongated pieces of print along the rows of `view`, in its pixels."""
-    energy = _energy(view)
+    square = cv2.getStructuringElement(cv2.MORPH_RECT, (9, 9))
+    hat = np.asarray(cv2.morphologyEx(view, cv2.MORPH_BLACKHAT, square), np.uint8)
+    energy = _energy(hat)
     small = cv2.resize(energy, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     local = cv2.dilate(small, np.ones((9, 21), np.uint8))
     local = cv2.GaussianBlur(local, (0, 0), 3)
@@ -90,7 +115,7 @@ def _lines(view: Grey) -> list[TextBox]:
     pieces = [piece for contour in contours if len(contour) >= 4 and (piece := _piece(contour)) is not None]
     long = [box for box in _joined(pieces) if box.length >= MIN_ASPECT * box.height and box.length > 60]
     long = sorted(long, key=lambda box: -box.length)[:MAX_LINES]
-    return [line for box in long for line in _rows(energy, box)]
+    return [_Line(line, _rhythm(hat, line)) for box in long for line in _rows(energy, box)]
 
 
 def _piece(contour: cv2.typing.MatLike) -> TextBox | None:
@@ -176,16 +201,36 @@ def _rows(energy: NDArray[np.float32], box: TextBox) -> list[TextBox]:
     return [line for line in lines if line.length > MIN_ASPECT * line.height]
 
 
-def _distinct(boxes: list[TextBox]) -> list[TextBox]:
+def _rhythm(hat: Grey, box: TextBox) -> float:
+    """How much of the line's ink comes and goes at one pitch, 0…1: the share of the strongest frequency that a pitch
+    between 0.65 and 1.5 heights has, in the mean over the line's quarters (perspective changes it along the line)."""
+    u = (np.arange(PARTS * PART) / (PARTS * PART) - 0.5) * box.length
+    v = np.linspace(-0.5, 0.5, 7) * box.height
+    at = np.array(box.centre) + u[None, :, None] * box.along + v[:, None, None] * box.down
+    ink = cv2.remap(hat, at[..., 0].astype(np.float32), at[..., 1].astype(np.float32), cv2.INTER_LINEAR)
+    parts = ink.sum(axis=0, dtype=np.float64).reshape(PARTS, PART)
+    parts = (parts - parts.mean(axis=1, keepdims=True)) * np.hanning(PART)
+    power = np.abs(np.fft.rfft(parts, 2 * PART, axis=1)) ** 2
+    cycles = np.arange(power.shape[1]) / 2 / PART * (PARTS * PART) / box.length * box.height  # a height
+    pitches = (cycles > 1 / 1.5) & (cycles < 1 / 0.65)
+    total = power[:, cycles > 0.25].sum(axis=1)
+    at_best = np.where(pitches, power, 0).argmax(axis=1)
+    around = np.clip(at_best[:, None] + np.arange(-2, 3), 0, power.shape[1] - 1)
+    share = np.take_along_axis(power, around, axis=1).sum(axis=1) / np.maximum(total, 1e-9)
+    return float(np.where(total > 0, np.minimum(share, 1), 0).mean())
+
+
+def _distinct(lines: list[_Line]) -> list[_Line]:
     """Without those that are nearly the same as a longer one (found on two levels)."""
-    boxes = sorted(boxes, key=lambda box: -box.length / np.sqrt(box.height))
-    table = np.array([(*box.centre, box.length, box.height) for box in boxes]).reshape(-1, 4)
-    free = np.ones(len(boxes), bool)
-    kept: list[TextBox] = []
-    for index, box in enumerate(boxes):
+    lines = sorted(lines, key=lambda line: -line.box.length / np.sqrt(line.box.height))
+    table = np.array([(*line.box.centre, line.box.length, line.box.height) for line in lines]).reshape(-1, 4)
+    free = np.ones(len(lines), bool)
+    kept: list[_Line] = []
+    for index, line in enumerate(lines):
         if not free[index]:
             continue
-        kept.append(box)
+        kept.append(line)
+        box = line.box
         offset = table[:, :2] - np.array(box.centre)
         beside = np.abs(offset @ box.along) < (box.length + table[:, 2]) / 2
         near = np.abs(offset @ box.down) < 0.5 * np.maximum(box.height, table[:, 3])
@@ -194,20 +239,23 @@ def _distinct(boxes: list[TextBox]) -> list[TextBox]:
     return kept[:60]
 
 
-def _group(boxes: list[TextBox]) -> list[Band]:
+def _group(found: list[_Line]) -> list[Band]:
     """Lines with the neighbours that they could form a zone with."""
     bands = []
     taken: set[int] = set()
+    boxes = [line.box for line in found]
     for index, box in enumerate(boxes):
         if index in taken:
             continue
         members = [other for other in range(len(boxes)) if other not in taken and _neighbours(box, boxes[other])]
         taken.update(members)
-        lines = sorted(
-            (boxes[member] for member in members), key=lambda other: float(np.array(other.centre) @ box.down)
-        )
-        worth = sorted((_promise(line) * _likeness(line, lines) for line in lines), reverse=True)
-        bands.append(Band(tuple(lines), sum(worth[:3])))
+        members.sort(key=lambda member: float(np.array(boxes[member].centre) @ box.down))
+        lines = [boxes[member] for member in members]
+        worth = [
+            _promise(boxes[member]) * _likeness(boxes[member], lines) * (PLAIN + found[member].rhythm)
+            for member in members
+        ]
+        bands.append(Band(tuple(lines), sum(sorted(worth, reverse=True)[:3])))
     return bands
 
 

@@ -1,7 +1,7 @@
 """Reads a band of print as a machine readable zone: which way up, each line cut twice, all lines of one length.
 
 In: an image pyramid, a `Band` that `locate.py` proposes, the text-line reader. Out: the band's lines from top to
-bottom as `ZoneLine`s, or none if it is other print.
+bottom as `ZoneLine`s, or none if it is other print; and the ways in which they could be a zone (`alignments`).
 
 A first cut by the proposed box tells how the line really lies (offset, height, pitch, bend); the second cut follows
 that, so that every character is 17 px wide and 16 px high whatever the perspective was.
@@ -9,8 +9,9 @@ that, so that every character is 17 px wide and 16 px high whatever the perspect
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -24,6 +25,7 @@ from device.vision.document.textline import CAPITAL, HEIGHT, PITCH, StripReading
 LENGTHS: Final = (30, 36, 44)  # characters a line: Doc 9303-5 (TD1), -6 (TD2), -4 (TD3); visas -7 have 36 and 44
 MAX_LINES: Final = 6
 MAX_COUNT: Final = 47  # characters that fit into a strip at the nominal pitch
+SLACK: Final = 2  # characters at a line's ends that may have been missed
 MARGIN: Final = 18.0  # px of the strip left free at each end of the first cut
 
 
@@ -34,7 +36,7 @@ class ZoneLine:
     place: StripMap
     reading: StripReading
 
-    @property
+    @cached_property
     def box(self) -> TextBox:
         """The straight box around its characters, in the image."""
         ends = self._image(np.array([-0.5, len(self.reading) - 0.5]))
@@ -69,7 +71,7 @@ class ZoneReader:
         self._lines, self._limits = lines, limits
 
     def read(self, pyramid: Pyramid, band: Band) -> list[ZoneLine]:
-        """The lines of one zone in reading order, trimmed or filled to one length; empty if this is other print."""
+        """The lines of one zone in reading order, each as long as it was seen; empty if this is other print."""
         first = self._way_up(pyramid, band)
         if first is None:
             return []
@@ -83,7 +85,7 @@ class ZoneReader:
         clearest = max(each.reading.clarity for each in found)
         found = [each for each in found if each.reading.clarity > self._limits["beside"] * clearest]
         down = found[0].box.down
-        return align(sorted(found, key=lambda each: float(np.array(each.box.centre) @ down)))
+        return sorted(found, key=lambda each: float(np.array(each.box.centre) @ down))
 
     def _way_up(self, pyramid: Pyramid, band: Band) -> tuple[ZoneLine, TextBox, bool] | None:
         """The band's best line, its box, and whether the band stands on its head."""
@@ -120,8 +122,8 @@ class ZoneReader:
         """The line cut again along itself, as often as it gets better; None if it has too few characters."""
         best = ZoneLine(place, reading)
         for _ in range(2):
-            if len(best.reading) > MAX_COUNT:
-                break
+            if len(best.reading) > MAX_COUNT:  # other print beside the zone was taken for more of it
+                best = best.window(int(_sums(best.reading, LENGTHS[-1]).argmax()) - SLACK, LENGTHS[-1])
             again = follow(best, self._lines.width)
             second = self._lines.read(again.cut(pyramid, HEIGHT))
             if second is None:
@@ -216,6 +218,46 @@ def _window(line: ZoneLine, length: int, start: float, common: float | None) -> 
             worth -= 2.0 * abs((start + shift * line.pitch - common) / line.pitch)
         best = max(best, (worth, candidate), key=lambda pair: pair[0])
     return best[1]
+
+
+def alignments(lines: Sequence[ZoneLine]) -> Iterator[list[ZoneLine]]:
+    """The ways in which the lines could be a zone: first by how many characters were seen, then as lines of each
+    shorter standard length, since print beside a zone is often read as more of it."""
+    first = align(lines)
+    yield first
+    longest = max((len(line.reading) for line in lines), default=0)
+    taken = {len(line.reading) for line in first}
+    for length in reversed(LENGTHS):
+        if length <= longest + 2 and {length} != taken:
+            yield _cut_to(lines, length)
+
+
+def _cut_to(lines: Sequence[ZoneLine], length: int) -> list[ZoneLine]:
+    """Each line's `length` places from one common left edge on, where the characters of all lines are clearest."""
+    along = max(lines, key=lambda line: line.reading.score).box.along
+    starts = [float(np.array(line.box.centre) @ along) - line.box.length / 2 for line in lines]
+    sums = [_sums(line.reading, length) for line in lines]
+
+    def shifts(edge: float) -> list[int]:
+        wanted = (round((edge - start) / line.pitch) for start, line in zip(starts, lines, strict=True))
+        return [min(max(shift, -SLACK), len(run) - 1 - SLACK) for shift, run in zip(wanted, sums, strict=True)]
+
+    edges = [
+        start + shift * line.pitch
+        for start, line, run in zip(starts, lines, sums, strict=True)
+        for shift in range(-SLACK, len(run) - SLACK)
+    ]
+    best = max(edges, key=lambda edge: sum(run[at + SLACK] for at, run in zip(shifts(edge), sums, strict=True)))
+    return [line.window(shift, length) for line, shift in zip(lines, shifts(best), strict=True)]
+
+
+def _sums(reading: StripReading, length: int) -> NDArray[np.float64]:
+    """For the windows of `length` places that begin at -SLACK, …: how much clearer than doubtful their places are."""
+    room = max(SLACK, length - len(reading) - SLACK)
+    clear = np.pad(reading.presence * reading.probabilities.max(axis=1) - 0.5, (SLACK, room), constant_values=-0.5)
+    total = np.concatenate([[0.0], np.cumsum(clear)])
+    sums: NDArray[np.float64] = total[length:] - total[:-length]
+    return sums
 
 
 def _known(box: TextBox, found: Sequence[ZoneLine]) -> bool:
