@@ -96,15 +96,14 @@ def serve_one(
 
 
 def _run(session: Session, channel: Channel, camera: Camera, status: Status) -> None:
-    now = 0.0
+    now = camera.time()
     try:
         with camera:
             while not session.finished:
                 if _hung_up(channel):
                     raise ChannelClosed("the notary hung up: the verification is cancelled")
-                waited_from = time.monotonic()
                 frame = camera.read(READ_PATIENCE)
-                now = frame.time if frame is not None else now + time.monotonic() - waited_from
+                now = frame.time if frame is not None else camera.time()
                 messages = session.observe(frame) if frame is not None else session.tick(now)
                 _say(messages, channel, camera)
                 status.alive()

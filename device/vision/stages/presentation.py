@@ -39,11 +39,8 @@ class PresentationVotes:
         answers = [authenticity.assess(image, faces, kind).report for image, faces in pictures]
         if not answers:
             return not_performed(Check.DOCUMENT_PRESENTATION, Reason.DOCUMENT_NOT_FOUND)
-        votes = Counter((answer.result, answer.reason) for answer in answers)
-        failing = sum(count for (result, _), count in votes.items() if result is Result.FAIL)
-        if failing * 2 <= len(answers):
-            votes = Counter({vote: count for vote, count in votes.items() if vote[0] is not Result.FAIL} or votes)
-        else:
-            votes = Counter({vote: count for vote, count in votes.items() if vote[0] is Result.FAIL})
-        result, reason = votes.most_common(1)[0][0]
-        return next(answer for answer in answers if (answer.result, answer.reason) == (result, reason))
+        failed = [answer for answer in answers if answer.result is Result.FAIL]
+        passed = [answer for answer in answers if answer.result is not Result.FAIL]
+        majority = failed if len(failed) > len(passed) else passed
+        (result, reason), _ = Counter((answer.result, answer.reason) for answer in majority).most_common(1)[0]
+        return next(answer for answer in majority if (answer.result, answer.reason) == (result, reason))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from device.protocol import Check, CheckReport, FmrLevel, Guidance, Reason, Result, Stage
 from device.vision.camera.base import Frame
+from device.vision.face.landmarks import Pose
 from device.vision.face.matcher import FaceMatcher
 from device.vision.face.view import FaceFinder, FaceScene, FaceView
 from device.vision.liveness.challenge import Challenge, ChallengeState, FaceState
@@ -28,6 +29,9 @@ PROBES_WANTED: Final = 3
 PASSIVE_FRAMES: Final = 12
 SECOND_FACE: Final = 0.5
 """A second face at least half as wide as the first is a second person at the box, not a passer-by or a poster."""
+STRAIGHT: Final = 9.0
+"""Degrees by which a view after the challenge may look elsewhere than those before it did: who has just turned is still
+on the way back, and a face is matched best in the pose in which it was matched before."""
 GONE_SECONDS: Final = 6.0
 """Nobody in the picture for this long, after somebody was: they left."""
 
@@ -83,6 +87,7 @@ class SelfieStage(StageMachine):
         self._findings = findings
         self._before: list[NDArray[np.float32]] = []
         self._after: list[NDArray[np.float32]] = []
+        self._straight: list[Pose] = []
         self._passive_scores: list[float] = []
         self._seen_at: float | None = None
         self._gone = False
@@ -117,9 +122,15 @@ class SelfieStage(StageMachine):
             return trouble
         assert scene.main is not None
         if not self._enough(self._before):
-            return self._collect(frame, scene.main, self._before)
+            step = self._collect(frame, scene.main, self._before)
+            if step.guidance is Guidance.HOLD_STILL:
+                self._straight.append(scene.main.pose)
+            return step
         if not self._challenge_over:
             return self._play(frame, scene.main)
+        if not self._is_back(scene.main.pose):
+            self._trouble = Reason.FACE_QUALITY
+            return Step(Guidance.BACK_TO_CENTRE, scene.main)
         return self._collect(frame, scene.main, self._after)
 
     def _people(self, scene: FaceScene, now: float) -> Step | None:
@@ -135,6 +146,14 @@ class SelfieStage(StageMachine):
             return Step(Guidance.ONE_PERSON, scene.main)
         self._trouble = None
         return None
+
+    def _is_back(self, pose: Pose) -> bool:
+        """Whether the face looks where it did before the challenge."""
+        if not self._straight:
+            return True
+        yaw = np.median([before.yaw for before in self._straight])
+        pitch = np.median([before.pitch for before in self._straight])
+        return bool(max(abs(pose.yaw - yaw), abs(pose.pitch - pitch)) <= STRAIGHT)
 
     def _collect(self, frame: Frame, view: FaceView, probes: list[NDArray[np.float32]]) -> Step:
         """A good frontal view is matched and passively judged; any other says what to do."""
@@ -179,9 +198,10 @@ class SelfieStage(StageMachine):
         method = tools.embedder_name
         if not self._findings.portraits:
             return not_performed(check, Reason.PORTRAIT_MISSING, method)
-        groups = [group for group in (self._before, self._after) if group]
-        if not self._enough(self._before):
+        passed = self._challenge_over and not self._challenge_failed
+        if not self._enough(self._before) or (passed and not self._enough(self._after)):
             return not_performed(check, self._why_not(), method)
+        groups = [group for group in (self._before, self._after) if group]
         matches = [tools.matcher.match(self._findings.portraits, group, self._task.fmr) for group in groups]
         worst = min(matches, key=lambda match: match.score)
         return CheckReport(
