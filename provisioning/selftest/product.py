@@ -1,0 +1,99 @@
+"""The product's own findings: how strong its key store is, whether its services are well, how long a verification
+takes.
+
+In: the box. Out: findings.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from device.config import VisionConfig
+from device.errors import VouchboxError
+from device.launch import health
+from provisioning.box import BoxFolder
+from provisioning.keymaking import TPM_DEVICE
+from provisioning.ownership import NOTARY, acting_as
+from provisioning.selftest.limits import Limits
+from provisioning.selftest.report import Finding, finding
+
+_STRENGTH = {
+    "tpm": "in a TPM: it cannot be copied",
+    "pkcs11": "in a PKCS #11 token: it cannot be copied",
+    "file": "in a file: whoever has the disk has the key",
+}
+
+
+def key_strength(box: BoxFolder, tpm: Path = TPM_DEVICE) -> Finding:
+    """Where the key is, and whether there would be a better place."""
+    kind = box.config.notary.keystore.partition(":")[0]
+    text = f"the key is {_STRENGTH.get(kind, f'in {kind}')}"
+    if kind != "file":
+        return finding("key.strength", True, text, advisory=True)
+    if tpm.exists():
+        advice = "this board has a TPM: wipe the box and `vouchbox-provision init --keystore tpm`"
+        return finding("key.strength", False, text, advice, advisory=True)
+    advice = "fit a TPM or a secure element, or seal the key with systemd-creds and encrypt the disk"
+    return finding("key.strength", False, f"{text}; this board has no TPM", advice, advisory=True)
+
+
+def key_health(box: BoxFolder) -> Finding:
+    """Whether it signs, and how long yet."""
+    with acting_as(NOTARY):
+        store = box.store()
+        if store is None:
+            return finding("key.certificate", None, "not enrolled yet", "`vouchbox-provision enrol`")
+        trouble = store.health()
+        if not trouble:
+            try:
+                store.sign(b"vouchbox self-test")
+            except VouchboxError as error:
+                trouble = str(error)
+        days = 0.0 if trouble else (store.certificate_chain()[0].not_valid_after_utc.timestamp() - time.time()) / 86_400
+        store.close()
+    if trouble:
+        return finding("key.certificate", False, trouble, "`vouchbox-provision enrol` again")
+    return finding("key.certificate", True, f"signs; valid for {days:.0f} days", figures={"days": days})
+
+
+def services(box: BoxFolder) -> Finding:
+    """What `/healthz` says."""
+    gateway = box.config.gateway
+    scheme = "https" if gateway.certificate else "http"
+    if scheme == "https":
+        return finding("services.health", None, "the gateway speaks TLS: ask its /healthz with curl", advisory=True)
+    trouble = health(f"{scheme}://{gateway.host}:{gateway.port}")
+    if trouble.startswith("the gateway does not answer"):
+        advice = "systemctl start vouchbox.target, once the box is enrolled"
+        return finding("services.health", None, "the services do not run yet", advice)
+    advice = "`systemctl status 'vouchbox-*'` and the journal say what is missing"
+    return finding("services.health", not trouble, trouble[:200] or "all three are well", advice)
+
+
+def verification_time(limits: Limits, run: Callable[[Path], float] | None = None) -> Finding:
+    """A whole verification by three processes of its own, before the emulated camera, as fast as this machine can."""
+    advice = "a faster board, a fan (`vouchbox bench` says which step is slow)"
+    try:
+        with tempfile.TemporaryDirectory(prefix="vouchbox-selftest-") as name:
+            seconds = (run or _emulated)(Path(name))
+    except VouchboxError as error:
+        words = f"an emulated verification did not end in a verdict: {error}"
+        return finding("verification.time", False, words, "`vouchbox demo` shows where it stops")
+    text, figures = f"{seconds:.1f} s with the start of the processes", {"seconds": seconds}
+    good = seconds <= limits.verification.seconds
+    return finding("verification.time", good, text, advice, advisory=True, figures=figures)
+
+
+def _emulated(folder: Path) -> float:
+    from device.commands.demo import run_demo
+
+    began = time.monotonic()
+    result = run_demo(folder, VisionConfig(camera="emulated:standard", pace="fast"), Console(quiet=True))
+    if not result.claims:
+        raise VouchboxError(f"the verdict does not verify: {result.verification.reason}")
+    return time.monotonic() - began
