@@ -101,11 +101,19 @@ class TextLineReader:
 
     def read(self, strip: Grey) -> StripReading | None:
         """The line in a (HEIGHT, width) uint8 strip, or None if there are fewer than four characters."""
-        tensor = normalise(strip).astype(np.float32) * self._scale + self._offset
-        classes, centre, shape = self._model.run(tensor[None, :, :, None])
-        columns = Columns(classes[0], 1 / (1 + np.exp(-centre[0, :, 0])), shape[0])
+        columns = self._columns(strip)
         found = fit_grid(columns.heat, PITCH * np.exp(columns.shape[:, 2]), self._present)
         return StripReading(columns, *found) if found is not None else None
+
+    def read_at(self, strip: Grey, x: Floats) -> NDArray[np.float32]:
+        """(T, 37) probabilities of characters whose (T,) centres in the strip, px, are known."""
+        columns = self._columns(strip)
+        return softmax(_at(columns.classes, np.clip(x / COLUMN - 0.5, 0, len(columns.heat) - 1.001)))
+
+    def _columns(self, strip: Grey) -> Columns:
+        tensor = normalise(strip).astype(np.float32) * self._scale + self._offset
+        classes, centre, shape = self._model.run(tensor[None, :, :, None])
+        return Columns(classes[0], 1 / (1 + np.exp(-centre[0, :, 0])), shape[0])
 
 
 def normalise(grey: Grey) -> Grey:

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from device.vision.document.evidence import LineEvidence
 from device.vision.document.geometry import Pyramid, StripMap, TextBox
 from device.vision.document.locate import Band
-from device.vision.document.textline import CAPITAL, HEIGHT, PITCH, StripReading, TextLineReader
+from device.vision.document.textline import CAPITAL, HEIGHT, PITCH, StripReading, TextLineReader, softmax
 
 LENGTHS: Final = (30, 36, 44)  # characters a line: Doc 9303-5 (TD1), -6 (TD2), -4 (TD3); visas -7 have 36 and 44
 MAX_LINES: Final = 6
 MAX_COUNT: Final = 47  # characters that fit into a strip at the nominal pitch
+SIZES: Final = (0.94, 1.0, 1.06)  # of the strips in which a line is looked at again
 SLACK: Final = 2  # characters at a line's ends that may have been missed
 MARGIN: Final = 18.0  # px of the strip left free at each end of the first cut
 
@@ -35,6 +36,8 @@ class ZoneLine:
 
     place: StripMap
     reading: StripReading
+    seen: NDArray[np.float32] | None = None
+    """(T, 37) probabilities of its characters where it was looked at more than once."""
 
     @cached_property
     def box(self) -> TextBox:
@@ -53,11 +56,12 @@ class ZoneLine:
     @property
     def evidence(self) -> LineEvidence:
         """What a decoder needs of it."""
-        return LineEvidence(self.reading.probabilities, self.box.quad(rise=0.75))
+        probabilities = self.reading.probabilities if self.seen is None else self.seen
+        return LineEvidence(probabilities, self.box.quad(rise=0.75))
 
     def window(self, start: int, count: int) -> ZoneLine:
         """The same line, `count` characters from number `start`."""
-        return replace(self, reading=self.reading.window(start, count))
+        return replace(self, reading=self.reading.window(start, count), seen=None)
 
     def _image(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
         y = np.interp(numbers, np.arange(len(self.reading)), self.reading.middle)
@@ -86,6 +90,19 @@ class ZoneReader:
         found = [each for each in found if each.reading.clarity > self._limits["beside"] * clearest]
         down = found[0].box.down
         return sorted(found, key=lambda each: float(np.array(each.box.centre) @ down))
+
+    def again(self, pyramid: Pyramid, line: ZoneLine) -> ZoneLine:
+        """The line looked at in several sizes: what depends on how its pixels fell into the strip cancels out.
+
+        Log-probabilities of the n cuts are added and divided by the square root of n, as for frames (fusion.py).
+        """
+        number = np.arange(len(line.reading)) - (len(line.reading) - 1) / 2
+        total = np.zeros(line.reading.probabilities.shape)
+        for size in SIZES:
+            strip = follow(line, self._lines.width, size).cut(pyramid, HEIGHT)
+            seen = self._lines.read_at(strip, number * PITCH * size + (self._lines.width - 1) / 2)
+            total += np.log(np.maximum(seen, 1e-6)) / np.sqrt(len(SIZES))
+        return replace(line, seen=softmax(total))
 
     def _way_up(self, pyramid: Pyramid, band: Band) -> tuple[ZoneLine, TextBox, bool] | None:
         """The band's best line, its box, and whether the band stands on its head."""
@@ -167,11 +184,12 @@ class ZoneReader:
         return [2.0 * pitch, 2.5 * pitch, 1.67 * pitch]
 
 
-def follow(line: ZoneLine, width: int) -> StripMap:
-    """The strip in which the line's characters are evenly `PITCH` apart and `CAPITAL` high, along a straight middle."""
+def follow(line: ZoneLine, width: int, size: float = 1.0) -> StripMap:
+    """The strip in which the line's characters are evenly `PITCH` apart and `CAPITAL` high, along a straight middle; or
+    so many times that."""
     reading = line.reading
     count = len(reading)
-    number = (np.arange(width) - (width - 1) / 2) / PITCH + (count - 1) / 2
+    number = (np.arange(width) - (width - 1) / 2) / (PITCH * size) + (count - 1) / 2
     x = reading.x(number)
     sure = reading.presence > 0.3
     weights = np.where(sure, reading.presence, 0.02)
@@ -185,7 +203,7 @@ def follow(line: ZoneLine, width: int) -> StripMap:
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     columns = np.clip(x, 0, len(line.place.step) - 1).astype(int)
-    scale = np.linalg.norm(line.place.step[columns], axis=1) * np.clip(height, 6, 30) / CAPITAL
+    scale = np.linalg.norm(line.place.step[columns], axis=1) * np.clip(height, 6, 30) / (CAPITAL * size)
     return StripMap(middle, normal * scale[:, None])
 
 

@@ -72,9 +72,17 @@ class ZoneSearch:
         self._bands = (int(limits["coarse_bands"]), int(limits["bands"]))
 
     def find(self, grey: Grey, today: datetime.date) -> Zone:
-        """The first zone whose rules hold, else the one that is seen best. `grey` is H×W uint8, dark print on light."""
-        ends = time.thread_time() + self._limits["budget_ms"] / 1000
+        """The first zone whose rules hold, else the one that is seen best, looked at again. `grey` is H×W uint8, dark
+        print on light."""
         pyramid = Pyramid(grey)
+        zone = self._first(pyramid, grey, today)
+        if zone.holds or not zone.plausible:
+            return zone
+        lines = [self._zones.again(pyramid, line) for line in zone.lines]
+        return _decoded(lines, today)
+
+    def _first(self, pyramid: Pyramid, grey: Grey, today: datetime.date) -> Zone:
+        ends = time.thread_time() + self._limits["budget_ms"] / 1000
         best, tried = Zone(), set[TextBox]()
         for count, bands in zip(self._bands, stages(grey), strict=True):
             for band in _untried(bands, tried)[:count]:
@@ -102,7 +110,11 @@ def _zones(found: list[ZoneLine], today: datetime.date) -> Iterator[Zone]:
     """What the lines of one band could be."""
     for aligned in alignments(found):
         for lines in _candidates(aligned):
-            yield Zone(lines, mrz.decode([line.evidence for line in lines], today))
+            yield _decoded(lines, today)
+
+
+def _decoded(lines: list[ZoneLine], today: datetime.date) -> Zone:
+    return Zone(lines, mrz.decode([line.evidence for line in lines], today))
 
 
 def _candidates(lines: list[ZoneLine]) -> list[list[ZoneLine]]:
