@@ -87,7 +87,7 @@ def check_chain(chain: tuple[x509.Certificate, ...], moment: datetime.datetime) 
         raise InputError(
             f"this certificate is valid from {chain[0].not_valid_before_utc:%Y-%m-%d %H:%M} UTC: set the clock"
         )
-    if not certificate_path(list(chain), chain[-1:], moment):
+    if chain[-1].subject != chain[-1].issuer or not certificate_path(list(chain), chain[-1:], moment):
         raise InputError("these certificates do not lead from the box's to a root; ask the authority again")
 
 
