@@ -30,7 +30,7 @@ class BoxConfig(_Table, frozen=True):
     runtime: str = "/run/vouchbox"
     state: str = "/var/lib/vouchbox"
     users: tuple[Annotated[int, Meta(ge=0)], ...] = ()
-    """User ids that may connect to this box's sockets; empty: only the process's own user."""
+    """User ids that may connect to this box's sockets, and root; empty: only the process's own user."""
 
 
 class VisionConfig(_Table, frozen=True):
@@ -122,7 +122,8 @@ class Config(_Table, frozen=True):
 
     @property
     def allowed_users(self) -> frozenset[int]:
-        return frozenset(self.box.users) or frozenset({os.geteuid()})
+        # Root: systemd, which holds a socket before its service does, and the technician's self-test.
+        return frozenset((0, *self.box.users)) if self.box.users else frozenset({os.geteuid()})
 
 
 def load_config(path: Path | None = None) -> Config:
