@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -129,6 +130,11 @@ class Faces:
         other = self.clean(*self.draw(len(index))).astype(np.float32)
         part = self._random.uniform(0.3, 0.7, (len(index), 1, 1, 1)).astype(np.float32)
         return np.asarray(first * part + other * (1 - part), dtype=np.uint8)
+
+
+def chunks(index: npt.NDArray[np.int64], mirrored: npt.NDArray[np.bool_], size: int) -> list[tuple[Any, Any]]:
+    """Faces and their sides in pieces of at most `size`."""
+    return [(index[i : i + size], mirrored[i : i + size]) for i in range(0, len(index), size)]
 
 
 def validates(name: str) -> bool:

@@ -5,12 +5,13 @@ from which a later call goes on) and `curve.csv`. The same script runs on CPU (s
 on a GPU (one worker, bfloat16, larger `--batch`). The learning rate follows the time given, not a count of steps.
 
     python -m models.training.faces blocks --cache C --run R --minutes 15 --workers 2
-    python -m models.training.faces whole  --cache C --run R --minutes 60 --workers 2
+    python -m models.training.faces whole --cache C --run R --minutes 60 --workers 2
+    python -m models.training.faces rounded --cache C --run R --minutes 25
 
 `blocks`: each part gets the teacher's features and learns the teacher's next ones (all parts from one teacher pass).
-`whole`: the chain learns the teacher's embedding: cosine, plus the similarities of faces to
-each other (relational loss), plus a block loss that fades out. Checkpoints are judged by agreement with the teacher on
-faces kept for validation; LFW plays no part here.
+`whole`: the chain learns the teacher's embedding: cosine, plus the similarities of faces to each other. `rounded`: goes
+on from there with batch norms folded away and int8 felt in every weight and activation. Checkpoints are judged by
+agreement with the teacher on faces kept for validation; LFW plays no part here.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -30,14 +32,23 @@ import torch.multiprocessing as multiprocessing
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.face_data import Faces
-from models.training.face_net import EMBEDDING, IMAGE, Convolution, Part, Student, for_teacher, scaled
-from models.training.face_statistics import unfold
+from models.training.face_blocks import BlockPhase
+from models.training.face_chain import ChainPhase
+from models.training.face_data import Faces, chunks
+from models.training.face_net import EMBEDDING, Student, for_teacher, scaled
+from models.training.face_statistics import recalibrate, unfold
 from models.training.face_teacher import TEACHER, QuickTeacher, Teacher
 
 MEAN_DECAY = 0.995
-EARLY = 5
-"""Parts that work on maps of 32 x 32 and larger: half of the time, few of the parameters."""
+RATES = {"blocks": 8e-3, "whole": 5e-3, "rounded": 1e-3}
+
+
+class Phase(Protocol):
+    """What is learned at the time."""
+
+    def step(self, reached: float) -> float:
+        """Computes gradients for one batch, when the part `reached` of the time is over. Returns the loss."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,12 +64,10 @@ class Options:
     rate: float
     wear: float
     mixed: float
-    fade: float
     teacher: Path
     start: Path | None
     reuse: int
     subset: int
-    deep: int
     parts: str
     bank: int
 
@@ -77,24 +86,28 @@ class Trainer:
         self.started, self.step = time.monotonic(), 0
         self.path = options.run / f"{options.phase}.pt"
         self.mean: dict[str, Tensor] = {}
-        self.features: dict[str, Tensor] = {}
-        self.bank: dict[str, Tensor] = {}
-        first, last = (int(n) if n else None for n in options.parts.split(":"))
-        self.chosen: list[Part] = list(self.student.parts)[first:last]
+        self.phase: Phase
         if options.subset:
             self.faces.training = self.faces.training[:: max(1, len(self.faces.training) // options.subset)]
 
     # --- what both phases share
 
-    def targets(self, index: np.ndarray, mirrored: np.ndarray) -> Tensor:
-        """The teacher's embeddings of clean faces, from the cache where it has them, normalised."""
-        labels = self.faces.labels[index, mirrored.astype(int)]
-        missing = np.flatnonzero(~labels.any(axis=1))
-        for part in (missing[i : i + 8] for i in range(0, len(missing), 8)):
-            found = self.teach(self.faces.clean(index[part], mirrored[part]))[EMBEDDING]
-            labels[part] = functional.normalize(found).cpu().numpy()
-            self.faces.labels[index[part], mirrored[part].astype(int)] = labels[part]
-        return torch.from_numpy(labels).to(self.device)
+    def targets(self, index: np.ndarray) -> Tensor:
+        """What the teacher says of clean faces: the mean of its embeddings of a face and of its mirror image, which
+        are one person; from the cache where it has them, normalised."""
+        labels = self.faces.labels[index]
+        for mirrored in (0, 1):
+            missing = np.flatnonzero(~labels[:, mirrored].any(axis=1))
+            for part in (missing[i : i + 8] for i in range(0, len(missing), 8)):
+                found = self.teach(self.faces.clean(index[part], np.full(len(part), bool(mirrored))))[EMBEDDING]
+                labels[part, mirrored] = functional.normalize(found).cpu().numpy()
+                self.faces.labels[index[part], mirrored] = labels[part, mirrored]
+        return functional.normalize(torch.from_numpy(labels.sum(axis=1))).to(self.device)
+
+    def both_sides(self, pixels: np.ndarray) -> Tensor:
+        """As `targets`, for pictures that the cache does not know."""
+        sides = [self.teach(side)[EMBEDDING] for side in (pixels, np.ascontiguousarray(pixels[:, :, ::-1]))]
+        return functional.normalize(functional.normalize(sides[0]) + functional.normalize(sides[1]))
 
     def teach(self, pixels: np.ndarray) -> dict[str, Tensor]:
         """The teacher's features of (N, 128, 128, 3) uint8 RGB."""
@@ -123,7 +136,7 @@ class Trainer:
         self.started, losses, reached, taken = time.monotonic(), [], 0.0, 0
         while reached < 1.0:
             optimiser.zero_grad(set_to_none=True)
-            loss = self.blocks_step() if self.options.phase == "blocks" else self.whole_step(reached)
+            loss = self.phase.step(reached)
             reached, loss = self.agree((time.monotonic() - self.started) / seconds, loss)
             taken += 1
             rate = self.options.rate * min(1.0, taken / 20) * (0.5 + 0.5 * math.cos(math.pi * min(reached, 1)))
@@ -155,7 +168,7 @@ class Trainer:
         """Writes the checkpoint and one line of the curve."""
         state = {"student": self.student.state_dict(), "mean": self.mean, "folded": self.student.folded}
         torch.save({**state, "step": self.step, "batch": self.options.batch * self.options.workers}, self.path)
-        cosine, relation = self.validate() if self.options.phase == "whole" else (0.0, 0.0)
+        cosine, relation = self.validate() if self.options.phase != "blocks" else (0.0, 0.0)
         views = self.step * self.options.batch * self.options.workers
         row = [
             self.options.phase,
@@ -184,142 +197,11 @@ class Trainer:
         student = student.to(self.device, memory_format=torch.channels_last).eval()
         index = self.faces.validation
         mirrored = np.zeros(len(index), dtype=bool)
-        wanted = self.targets(index, mirrored)
-        found = torch.cat([student(self.image(self.faces.clean(i, m))) for i, m in _chunks(index, mirrored, 16)])
+        wanted = self.targets(index)
+        found = torch.cat([student(self.image(self.faces.clean(i, m))) for i, m in chunks(index, mirrored, 16)])
         found = functional.normalize(found)
         relation = (found @ found.T - wanted @ wanted.T).square().mean().sqrt()
         return float((found * wanted).sum(1).mean()), float(relation)
-
-    # --- phase one
-
-    def prepare_blocks(self) -> None:
-        """Weights of the channels in the block loss, and the last batch norm of each part, from the teacher's features.
-
-        Only means and variances of features are taken over, no weight of the teacher's.
-        """
-        index, mirrored = self.faces.draw(64)
-        chunks = [self.teach(self.faces.clean(i, m)) for i, m in _chunks(index, mirrored, 8)]
-        features = {key: torch.cat([c[key] for c in chunks]) for key in chunks[0]}
-        self.weights: dict[str, Tensor] = {}
-        for part in self.student.parts:
-            wanted = self.wanted(part, features)
-            axes = tuple(a for a in range(wanted.dim()) if a != 1)
-            variance, mean = wanted.var(axes), wanted.mean(axes)
-            self.weights[part.target] = 1.0 / (variance + 0.1 * variance.mean())
-            if part.target == EMBEDDING or self.step:
-                continue
-            last = [m for m in part.modules() if isinstance(m, Convolution)][-1].norm
-            with torch.no_grad():  # a gate begins at one half
-                last.weight.copy_(variance.sqrt() * (2 if part.gated else 1))
-                last.bias.copy_(mean * (2 if part.gated else 1))
-
-    def wanted(self, part: Part, features: dict[str, Tensor]) -> Tensor:
-        """What the body of a part has to give: the teacher's next feature, less its input where that is added."""
-        target = features[part.target]
-        return target - features[part.source] if part.residual else target
-
-    def block_losses(self, part: Part, found: Tensor, wanted: Tensor) -> Tensor:
-        weight = self.weights[part.target]
-        weight = weight if wanted.dim() == 2 else weight[:, None, None]
-        loss = ((found - wanted).square() * weight).mean()
-        if part.target == EMBEDDING:
-            loss = loss + (1 - functional.cosine_similarity(found, wanted)).mean()
-        return loss
-
-    def fill_bank(self) -> None:
-        """Keeps the teacher's features of some faces in memory, so that steps cost no pass of the teacher."""
-        keys = {key for part in self.chosen for key in (part.source, part.target)} - {IMAGE}
-        chunks: list[dict[str, Tensor]] = []
-        while len(chunks) * 16 < self.options.bank:
-            pixels = self.faces.clean(*self.faces.draw(16))
-            chunk = self.teach(pixels)
-            chunks.append({key: chunk[key] for key in keys} | {IMAGE: self.image(pixels)})
-        self.bank = {key: torch.cat([chunk[key] for chunk in chunks]) for key in chunks[0]}
-
-    def blocks_step(self) -> float:
-        if self.options.bank:
-            if not self.bank:
-                self.fill_bank()
-            drawn = torch.randint(len(self.bank[IMAGE]), (self.options.batch,))
-            self.features = {key: feature[drawn] for key, feature in self.bank.items()}
-        elif self.step % self.options.reuse == 0 or not self.features:
-            index, mirrored = self.faces.draw(self.options.batch)
-            pixels = self.faces.views(index, mirrored, self.options.wear)
-            self.features = self.teach(pixels)
-            self.features[IMAGE] = self.image(pixels)
-        total = []
-        for part in self.chosen:
-            loss = self.part_loss(part)
-            loss.backward()
-            total.append(float(loss.detach()))
-        if self.rank == 0 and self.step % 50 == 0:
-            shown = zip(self.chosen, total, strict=True)
-            print(self.step, " ".join(f"{part.target}:{value:.3f}" for part, value in shown), flush=True)
-        return float(np.mean(total))
-
-    def part_loss(self, part: Part) -> Tensor:
-        """The block loss of one part. On large maps without a gate only a window is looked at: neighbouring places
-        say much the same, so four times the faces in the time are worth more."""
-        source, wanted = self.features[part.source], self.wanted(part, self.features)
-        inner = None
-        if wanted.dim() == 4 and wanted.shape[2] >= 16 and not part.gated:
-            side, window = wanted.shape[2], wanted.shape[2] // 2
-            stride = source.shape[2] // side
-            top, left = np.random.default_rng().integers(0, side - window + 1, 2).tolist()
-            # One place more on each side, so that the inner places see their true neighbours.
-            first = [max(0, start - 1) for start in (top, left)]
-            last = [min(side, start + window + 1) for start in (top, left)]
-            rows, columns = (slice(a * stride, b * stride) for a, b in zip(first, last, strict=True))
-            source, wanted = source[:, :, rows, columns], wanted[:, :, top : top + window, left : left + window]
-            inner = (top - first[0], left - first[1], window)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            found = part.body(source.contiguous(memory_format=torch.channels_last) if inner else source)
-        if inner:
-            found = found[:, :, inner[0] : inner[0] + inner[2], inner[1] : inner[1] + inner[2]]
-        return self.block_losses(part, found.float(), wanted)
-
-    # --- phase two
-
-    def whole_step(self, reached: float) -> float:
-        options = self.options
-        index, mirrored = self.faces.draw(options.batch)
-        light = max(0.0, 1 - reached / options.fade) if options.fade else 0.0
-        if light > 0:
-            pixels = self.faces.clean(index, mirrored)
-            features = self.teach(pixels)
-            wanted = functional.normalize(features[EMBEDDING])
-        else:
-            pixels = self.faces.views(index, mirrored, options.wear)
-            wanted = self.targets(index, mirrored)
-            count = round(options.mixed * options.batch)
-            if count:
-                pixels[:count] = self.faces.mixed(index[:count], mirrored[:count])
-                wanted[:count] = functional.normalize(self.teach(pixels[:count])[EMBEDDING])
-        loss = torch.zeros((), device=self.device)
-        frozen = 0 if self.step % options.deep == 0 else EARLY
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            for part, found in self.student.chain(self.image(pixels), frozen):
-                if light > 0 and part.target != EMBEDDING and found.requires_grad:
-                    weight = self.feature_weights(part.target, features[part.target])
-                    loss = loss + 0.05 * light * ((found - features[part.target]).square() * weight).mean()
-        found = functional.normalize(found.float())
-        loss = loss + (1 - (found * wanted).sum(1)).mean()
-        loss = loss + 10 * (found @ found.T - wanted @ wanted.T).square().mean()
-        loss.backward()
-        return float(loss.detach())
-
-    def feature_weights(self, key: str, feature: Tensor) -> Tensor:
-        """One over each channel's variance, from the first batch that is seen."""
-        if not hasattr(self, "weights"):
-            self.weights = {}
-        if key not in self.weights:
-            variance = feature.var((0, 2, 3))
-            self.weights[key] = (1.0 / (variance + 0.1 * variance.mean()))[:, None, None]
-        return self.weights[key]
-
-
-def _chunks(index: np.ndarray, mirrored: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(index[i : i + size], mirrored[i : i + size]) for i in range(0, len(index), size)]
 
 
 def work(rank: int, options: Options, store: str) -> None:
@@ -330,25 +212,36 @@ def work(rank: int, options: Options, store: str) -> None:
     if options.workers > 1:
         dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=options.workers)
     trainer = Trainer(options, rank)
-    if options.phase == "blocks":
-        _load(trainer, options.start or trainer.path)
-        trainer.faces = Faces(options.cache, seed=0)
-        trainer.prepare_blocks()
-        trainer.faces = Faces(options.cache, seed=int(time.time()) * 64 + rank)
-        trainer.features = {}
-        parameters = [{"params": list(trainer.student.parameters())}]
-        scales = [1.0]
-    else:
-        _load(trainer, options.start or (trainer.path if trainer.path.exists() else options.run / "blocks.pt"))
-        if trainer.student.folded:
-            unfold(trainer.student, trainer.faces)
-            trainer.student.to(trainer.device, memory_format=torch.channels_last)
-        # Weights differ in size from layer to layer: each tensor's rate is relative to its own size.
-        parameters = [{"params": [p]} for p in trainer.student.parameters()]
-        scales = [max(float(p.detach().square().mean().sqrt()), 0.01) for p in trainer.student.parameters()]
+    parameters, scales = prepare(trainer)
     trainer.student.train()
     betas = (0.9, 0.99)
     trainer.loop(torch.optim.AdamW(parameters, lr=options.rate, betas=betas, weight_decay=0.0), scales)
+
+
+def prepare(trainer: Trainer) -> tuple[list[dict[str, Any]], list[float]]:
+    """Loads the student and gives the trainer its phase. Returns the optimiser's groups and the rate of each, relative
+    to the rate that is asked for."""
+    options = trainer.options
+    if options.phase == "blocks":
+        _load(trainer, options.start or trainer.path)
+        first, last = (int(n) if n else None for n in options.parts.split(":"))
+        trainer.faces = Faces(options.cache, seed=0)  # so that all workers measure the same
+        trainer.phase = BlockPhase(trainer, slice(first, last))
+        trainer.faces = Faces(options.cache, seed=int(time.time()) * 64 + trainer.rank)
+        return [{"params": list(trainer.student.parameters())}], [1.0]
+    rounding = options.phase == "rounded"
+    before = options.run / ("whole.pt" if rounding else "blocks.pt")
+    _load(trainer, options.start or (trainer.path if trainer.path.exists() else before))
+    if rounding:
+        recalibrate(trainer.student, trainer.faces)
+    elif trainer.student.folded:
+        unfold(trainer.student, trainer.faces)
+    trainer.student.to(trainer.device, memory_format=torch.channels_last)
+    trainer.phase = ChainPhase(trainer, rounding)
+    # Weights differ in size from layer to layer: each tensor's rate is relative to its own size.
+    parameters = list(trainer.student.parameters())
+    scales = [max(float(p.detach().square().mean().sqrt()), 0.01) for p in parameters]
+    return [{"params": [p]} for p in parameters], scales
 
 
 def _load(trainer: Trainer, path: Path) -> None:
@@ -365,7 +258,7 @@ def _load(trainer: Trainer, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phase", choices=["blocks", "whole"])
+    parser.add_argument("phase", choices=["blocks", "whole", "rounded"])
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
@@ -374,10 +267,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--wear", type=float, default=-1.0, help="part of the views that is worn")
     parser.add_argument("--mixed", type=float, default=0.0, help="part of the views that blends two faces")
-    parser.add_argument("--fade", type=float, default=0.0, help="part of the time in which the block loss fades out")
     parser.add_argument("--reuse", type=int, default=2, help="blocks: steps taken with one pass of the teacher")
     parser.add_argument("--subset", type=int, default=0, help="train on about so many faces only: fewer labels")
-    parser.add_argument("--deep", type=int, default=1, help="whole: the large early maps learn in every n-th step only")
     parser.add_argument("--parts", default=":", help="blocks: teach only these, as first:last")
     parser.add_argument("--bank", type=int, default=0, help="blocks: keep the features of so many faces in memory")
     parser.add_argument("--teacher", type=Path, default=TEACHER)
@@ -385,7 +276,7 @@ def main() -> None:
     given = vars(parser.parse_args())
     blocks = given["phase"] == "blocks"
     given["batch"] = given["batch"] or (8 if blocks else 32)
-    given["rate"] = given["rate"] or (8e-3 if blocks else 5e-3)
+    given["rate"] = given["rate"] or RATES[given["phase"]]
     given["wear"] = given["wear"] if given["wear"] >= 0 else 0.2
     options = Options(**given)
     options.run.mkdir(parents=True, exist_ok=True)
