@@ -1,20 +1,14 @@
-"""Renders photographs of documents with a machine readable zone, and measures the document reader on them.
+"""Renders photographs of documents with a machine readable zone (`textline_measure.py` measures the reader on them).
 
-In: a seed. Out: `Scene`s (an RGB image and the lines that are printed), and as a command the figures: how many zones
-are exactly right by the height of their characters, and how many wrong texts were called consistent. With `--altered`
-every zone has one character changed after its check digits were computed: it has to be read as printed.
-
-    python -m models.training.textline_scenes --count 1000 [--altered] [--seed 1]
+In: a seed. Out: `Scene`s: an RGB image and the lines that are printed. Altered ones have one character changed after
+their check digits were computed.
 """
 
 from __future__ import annotations
 
-import argparse
 import datetime
-import statistics
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -37,10 +31,28 @@ SIZES = {
     "TD3": (125.0, 88.0),
     "MRV-A": (120.0, 80.0),
     "MRV-B": (105.0, 74.0),
+    "FRENCH-ID": (105.0, 74.0),
+    "SWISS-LICENCE": (85.6, 53.98),
+    "FRENCH-LICENCE": (85.6, 53.98),
+    "LICENCE": (85.6, 53.98),
 }
-CODES = {"TD1": ("I", "ID", "IR", "C"), "TD2": ("I", "ID"), "TD3": ("P", "PO"), "MRV-A": ("V",), "MRV-B": ("V",)}
-LINE_PITCH = {3: (4.2, 4.9), 2: (4.3, 6.35)}
-BINS = (0, 7, 9, 12, 16, 24, 99)
+STANDARD = ("TD1", "TD2", "TD3", "MRV-A", "MRV-B")
+"""Those of Doc 9303; the others are national."""
+CODES = {
+    "TD1": ("I", "ID", "IR", "C"),
+    "TD2": ("I", "ID"),
+    "TD3": ("P", "PO"),
+    "MRV-A": ("V",),
+    "MRV-B": ("V",),
+    "FRENCH-ID": ("ID",),
+    "SWISS-LICENCE": ("FA",),
+    "FRENCH-LICENCE": ("D1",),
+    "LICENCE": ("D1",),
+}
+STATES = {"FRENCH-ID": "FRA", "FRENCH-LICENCE": "FRA", "SWISS-LICENCE": "CHE"}
+NUMBERS = {"FRENCH-ID": 12, "SWISS-LICENCE": 9, "LICENCE": 20}
+"""Characters of document numbers that are not as Doc 9303 has them."""
+LINE_PITCH = {3: (4.2, 4.9), 2: (4.3, 6.35), 1: (4.2, 4.9)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,21 +73,34 @@ class Scenes:
         altered: change one character of each zone.
         hard: how bad light, blur, noise and JPEG get; 0 is a good camera, 1 a bad one.
         capital: smallest and largest height of characters, px.
+        layouts: which are drawn from, keys of `SIZES`.
     """
 
     def __init__(
-        self, seed: int, *, altered: bool = False, hard: float = 0.5, capital: tuple[float, float] = (9.0, 28.0)
+        self,
+        seed: int,
+        *,
+        altered: bool = False,
+        hard: float = 0.5,
+        capital: tuple[float, float] = (9.0, 28.0),
+        layouts: tuple[str, ...] = STANDARD,
     ) -> None:
+        self._seed, self._layouts = seed, layouts
         self._rng = np.random.default_rng(seed)
         self._altered, self._hard, self._capital = altered, hard, capital
         self._papers = papers()
         self._font = ImageFont.truetype(str(OCR_B), round(PITCH / 0.723 * DOTS))
         self._plain = ImageFont.load_default(3 * DOTS)
 
+    def at(self, index: int) -> Scene:
+        """Photograph number `index`, whatever was drawn before."""
+        self._rng = np.random.default_rng((self._seed, index))
+        return self.sample()
+
     def sample(self) -> Scene:
-        """One photograph."""
+        """The next photograph."""
         rng = self._rng
-        layout = str(rng.choice(list(SIZES)))
+        layout = str(rng.choice(list(self._layouts)))
         lines = compose(layout, self._fields(layout))
         if self._altered:
             lines = self._alter(lines)
@@ -89,13 +114,12 @@ class Scenes:
 
     def _fields(self, layout: str) -> DocumentFields:
         rng = self._rng
-        number = textline_content.pick(
-            rng, textline_content.LETTERS + textline_content.DIGITS * 3, int(rng.integers(6, 10))
-        )
+        letters = textline_content.LETTERS + textline_content.DIGITS * 3
+        number = textline_content.pick(rng, letters, NUMBERS.get(layout) or int(rng.integers(6, 10)))
         name = textline_content.word
         return DocumentFields(
             document_code=str(rng.choice(CODES[layout])),
-            issuing_state="UTO",
+            issuing_state=STATES.get(layout, "UTO"),
             document_number=number,
             surname=(name(rng) + name(rng))[:18],
             given_names=name(rng)[:9],
@@ -107,12 +131,16 @@ class Scenes:
             date_of_expiry=PartialDate(
                 int(rng.integers(2027, 2036)), int(rng.integers(1, 13)), int(rng.integers(1, 29))
             ),
+            optional_data=(textline_content.pick(rng, textline_content.DIGITS, 12),)
+            if layout == "SWISS-LICENCE"
+            else (),
         )
 
     def _alter(self, lines: tuple[str, ...]) -> tuple[str, ...]:
         rng = self._rng
         while True:
-            row, column = int(rng.integers(len(lines))), int(rng.integers(len(lines[0])))
+            row = int(rng.integers(len(lines)))
+            column = int(rng.integers(len(lines[row])))
             old = lines[row][column]
             if old != "<":
                 kind = textline_content.DIGITS if old.isdigit() else textline_content.LETTERS
@@ -133,7 +161,7 @@ class Scenes:
                 words = " ".join(textline_content.word(rng).title() for _ in range(3))
                 draw.text((rng.uniform(30, 45) * DOTS, (4 + row * 7) * DOTS), words, (60, 60, 80), self._plain)
         draw.rectangle((5 * DOTS, 8 * DOTS, 27 * DOTS, (top - 3) * DOTS), fill=tuple(rng.integers(90, 190, 3).tolist()))
-        left = (SIZES[layout][0] - len(lines[0]) * PITCH) / 2
+        left = (SIZES[layout][0] - len(lines[-1]) * PITCH) / 2
         ink = tuple(rng.integers(10, 70, 3).tolist())
         for row, line in enumerate(lines):
             for column, character in enumerate(line):
@@ -165,14 +193,15 @@ class Scenes:
     def _lens(self, image: np.ndarray, capital: float) -> np.ndarray:
         rng, hard = self._rng, self._hard
         height, width = image.shape[:2]
-        light = 1 + np.linspace(-1, 1, width)[None, :, None] * rng.normal(0, 0.25 * hard)
-        seen = image * light * rng.uniform(1 - 0.5 * hard, 1.1)
+        light = 1 + np.linspace(-1, 1, width, dtype=np.float32)[None, :, None] * np.float32(rng.normal(0, 0.25 * hard))
+        seen = image * light * np.float32(rng.uniform(1 - 0.5 * hard, 1.1))
         if rng.random() < 0.2 * hard:
-            y, x = np.mgrid[0:height, 0:width]
+            y, x = np.mgrid[0:height, 0:width].astype(np.float32)
             place = rng.uniform(0, width), rng.uniform(0, height)
-            seen += 200 * np.exp(-(((x - place[0]) ** 2 + (y - place[1]) ** 2) / rng.uniform(40, 120) ** 2))[..., None]
-        seen = cv2.GaussianBlur(seen.astype(np.float32), (0, 0), 0.25 + capital * rng.uniform(0, 0.12 * hard))
-        seen += rng.normal(0, 1, seen.shape).astype(np.float32) * rng.uniform(0, 12 * hard)
+            spot = np.exp(-(((x - place[0]) ** 2 + (y - place[1]) ** 2) / rng.uniform(40, 120) ** 2))
+            seen += 200 * spot[..., None].astype(np.float32)
+        seen = cv2.GaussianBlur(seen, (0, 0), 0.25 + capital * rng.uniform(0, 0.12 * hard))
+        seen += rng.standard_normal(seen.shape, np.float32) * np.float32(rng.uniform(0, 12 * hard))
         quality = int(rng.uniform(95 - 60 * hard, 96))
         _, data = cv2.imencode(".jpg", np.clip(seen, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
         return cv2.imdecode(data, cv2.IMREAD_COLOR)
@@ -183,44 +212,3 @@ def papers() -> list[np.ndarray]:
     """Security papers of the largest document, (1056, 1500, 3) uint8 RGB."""
     tints = ((214, 226, 232), (226, 230, 214), (240, 226, 220), (236, 236, 240))
     return [Canvas(125, 88, tint, index).image for index, tint in enumerate(tints)]
-
-
-def main() -> None:
-    """Command line."""
-    from device.evaluation.documents import CALENDAR
-    from device.vision.document.reader import DocumentReader
-    from device.vision.inference.manifest import load_manifest
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--hard", type=float, default=0.5)
-    parser.add_argument("--altered", action="store_true")
-    parser.add_argument("--low", type=float, default=9.0, help="smallest height of characters, px")
-    arguments = parser.parse_args()
-    cv2.setNumThreads(1)
-    scenes = Scenes(arguments.seed, altered=arguments.altered, hard=arguments.hard, capital=(arguments.low, 28.0))
-    reader = DocumentReader(load_manifest(), today=TODAY, thorough=False)
-    rows, times, wrong, consistent = [], [], 0, 0
-    for _ in range(arguments.count):
-        scene = scenes.sample()
-        reading = reader.read(scene.image)
-        exact = reading.mrz is not None and reading.mrz.lines == scene.lines
-        holds = reading.mrz is not None and reading.mrz.reason in CALENDAR
-        rows.append((scene.capital, exact))
-        times.append(reading.cpu_ms)
-        consistent += holds
-        if holds and not exact:
-            wrong += 1
-            print("wrong but consistent:", scene.lines, reading.mrz.lines)
-    for low, high in pairwise(BINS):
-        part = [exact for capital, exact in rows if low <= capital < high]
-        if part:
-            print(f"characters {low}-{high} px: {sum(part)} of {len(part)} exact ({sum(part) / len(part):.1%})")
-    exact = sum(exact for _, exact in rows)
-    print(f"{exact} of {len(rows)} exact, {consistent} consistent, {wrong} wrong but consistent")
-    print(f"CPU {statistics.median(times):.0f} ms (median)")
-
-
-if __name__ == "__main__":
-    main()

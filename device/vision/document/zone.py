@@ -104,6 +104,17 @@ class ZoneReader:
             total += np.log(np.maximum(seen, 1e-6)) / np.sqrt(len(SIZES))
         return replace(line, seen=softmax(total))
 
+    def above(self, pyramid: Pyramid, lines: Sequence[ZoneLine], length: int) -> ZoneLine | None:
+        """A line of `length` characters, fewer than any other has, over those found; None if there is none."""
+        guess = lines[0].box.moved(0, -self._spacings(list(lines))[0])
+        place, reading = self._first_cut(pyramid, guess)
+        if reading is None:
+            return None
+        line = self._second_cut(pyramid, place, reading, least=0.6 * length)
+        if line is None:
+            return None
+        return line.window(int(_sums(line.reading, length).argmax()) - SLACK, length)
+
     def _way_up(self, pyramid: Pyramid, band: Band) -> tuple[ZoneLine, TextBox, bool] | None:
         """The band's best line, its box, and whether the band stands on its head."""
         boxes = sorted(band.lines, key=lambda box: -box.length)[:2]
@@ -135,7 +146,9 @@ class ZoneReader:
         )
         return place, self._lines.read(place.cut(pyramid, HEIGHT))
 
-    def _second_cut(self, pyramid: Pyramid, place: StripMap, reading: StripReading) -> ZoneLine | None:
+    def _second_cut(
+        self, pyramid: Pyramid, place: StripMap, reading: StripReading, least: float | None = None
+    ) -> ZoneLine | None:
         """The line cut again along itself, as often as it gets better; None if it has too few characters."""
         best = ZoneLine(place, reading)
         for _ in range(2):
@@ -150,7 +163,7 @@ class ZoneReader:
                 best = ZoneLine(again, second)
             if gain < 1.0:
                 break
-        return best if best.reading.score >= self._limits["characters"] else None
+        return best if best.reading.score >= (self._limits["characters"] if least is None else least) else None
 
     def _add(self, pyramid: Pyramid, found: list[ZoneLine], box: TextBox) -> bool:
         place, reading = self._first_cut(pyramid, box)

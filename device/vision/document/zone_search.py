@@ -24,6 +24,8 @@ from device.vision.document.zone import LENGTHS, ZoneLine, ZoneReader, alignment
 
 LINES_OF: Final = {30: 3, 36: 2, 44: 2}
 """How many lines a zone has by their length; a single line of 30 is a driving licence's (ISO/IEC 18013-2)."""
+SWISS: Final = "FA"
+"""With it begins the second of three lines of a Swiss licence, of which the first is short (mrz_layouts.py)."""
 DIGITS: Final = frozenset(check.name for layout in LAYOUTS.values() for check in layout.checks)
 DIGIT_WORTH: Final = 2.3
 """A check digit that holds is worth as much as ten to one, in the measure of `Zone.rank`."""
@@ -87,13 +89,23 @@ class ZoneSearch:
         for count, bands in zip(self._bands, stages(grey), strict=True):
             for band in _untried(bands, tried)[:count]:
                 tried.update(band.lines)
-                for zone in _zones(self._zones.read(pyramid, band), today):
+                for zone in self._of_band(pyramid, band, today):
                     if zone.holds:
                         return zone
                     best = max(best, zone, key=lambda each: each.rank)
                 if self._complete(best) or time.thread_time() > ends:
                     return best
         return best
+
+    def _of_band(self, pyramid: Pyramid, band: Band, today: datetime.date) -> Iterator[Zone]:
+        """What the lines of one band could be."""
+        for aligned in alignments(self._zones.read(pyramid, band)):
+            for lines in _candidates(aligned):
+                yield _decoded(lines, today)
+                if len(lines) == 2 and lines[0].evidence.text.startswith(SWISS):
+                    short = self._zones.above(pyramid, lines, LAYOUTS["SWISS-LICENCE"].lengths[0])
+                    if short is not None:
+                        yield _decoded([short, *lines], today)
 
     def _complete(self, zone: Zone) -> bool:
         """Whether these are all lines of a zone, seen throughout: then no other band can be it."""
@@ -104,13 +116,6 @@ class ZoneSearch:
 def _untried(bands: list[Band], tried: set[TextBox]) -> list[Band]:
     """Those with a line that was not read yet."""
     return [band for band in bands if not tried.issuperset(band.lines)]
-
-
-def _zones(found: list[ZoneLine], today: datetime.date) -> Iterator[Zone]:
-    """What the lines of one band could be."""
-    for aligned in alignments(found):
-        for lines in _candidates(aligned):
-            yield _decoded(lines, today)
 
 
 def _decoded(lines: list[ZoneLine], today: datetime.date) -> Zone:
@@ -126,4 +131,5 @@ def _candidates(lines: list[ZoneLine]) -> list[list[ZoneLine]]:
         found.extend(same[start : start + count] for start in range(len(same) - count, -1, -1))
         if length == 30 and len(same) in (1, 2):
             found.extend([line] for line in same)
+            found.extend([same] if len(same) == 2 else [])
     return found or ([lines] if lines else [])
