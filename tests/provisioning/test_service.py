@@ -1,0 +1,296 @@
+"""The enrolment service over real TLS: EST in the standard's own terms, one-time codes, renewal with overlap."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import http.client
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+
+from device.errors import ConfigurationError, InputError, PeerError
+from device.notary.keys import open_keys
+from device.notary.verdict import sign_claims
+from device.status_list import read_status_list
+from device.verify import verify_verdict
+from provisioning.est import EstClient, PendingError, Service, basic, order_chain
+from provisioning.office import Office
+from provisioning.registry import Registry
+from provisioning.renewal import PROOF_TYPE, check_renewal, is_due, retire_old_keys, sign_renewal
+from provisioning.request import make_request, parse_request
+from provisioning.service import code_digest, make_server, new_code, service_identity
+from tests.provisioning.conftest import Bench, run
+from tests.verdicts import AUDIENCE, NONCE, make_claims
+
+
+@dataclass
+class Running:
+    """A service that listens, and how it is known."""
+
+    url: str
+    fingerprint: str
+    certificate: Path
+    office: Office
+
+    @property
+    def trust(self) -> Service:
+        return Service(self.url, fingerprint=self.fingerprint)
+
+
+@pytest.fixture
+def service(bench: Bench, office: Office) -> Iterator[Running]:
+    certificate, key, fingerprint = service_identity(bench.authority, "127.0.0.1")
+    server = make_server(office, "127.0.0.1", 0, certificate, key)
+    server.prepare()
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    yield Running(f"https://127.0.0.1:{server.bind_addr[1]}", fingerprint, certificate, office)
+    server.stop()
+    thread.join(10)
+
+
+def enrol_by_code(bench: Bench, service: Running, code: str, name: str = "box-1"):  # type: ignore[no-untyped-def]
+    bench.init(name)
+    return bench.run("enrol", "--service", service.url, "--fingerprint", service.fingerprint, "--code", code, "--json")
+
+
+def pem_request(name: str, key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
+    return make_request(name, "01ab", key or ec.generate_private_key(ec.SECP256R1()), None)
+
+
+# --- One-time codes --------------------------------------------------------------------------------------------------
+
+
+def test_enrolled_by_code_and_again_after_being_cut_off(bench: Bench, service: Running) -> None:
+    code = new_code(service.office, "box-1")
+    assert enrol_by_code(bench, service, code).exit_code == 0
+    kid = bench.facts("status")["kid"]
+    assert (bench.state / "keys" / "pseudonym.key").read_bytes() == (bench.authority / "pseudonym.key").read_bytes()
+    again = enrol_by_code(bench, service, code.lower().replace("-", " "))
+    assert again.exit_code == 0
+    assert '"changed": false' in again.stdout
+    assert bench.facts("status")["kid"] == kid
+
+
+def test_codes_that_do_not_work(bench: Bench, service: Running, tmp_path: Path) -> None:
+    used = new_code(service.office, "box-1")
+    assert enrol_by_code(bench, service, used).exit_code == 0
+    other = Bench(tmp_path / "other")
+    late = new_code(service.office, "box-2", hours=-1)
+    for code, words in (
+        (used, "not known for this box"),
+        (late, "not known for this box, or has expired"),
+        ("0000-0000-0000-0000", "not known"),
+        (new_code(service.office, "box-3"), "not known for this box"),
+    ):
+        result = enrol_by_code(other, service, code, "box-2")
+        assert result.exit_code == 2
+        assert words in str(result.exception)
+    assert len(service.office.registry.find("box-2")) == 0
+
+
+def test_a_used_code_is_not_for_another_key(service: Running) -> None:
+    code = new_code(service.office, "box-1")
+    client = EstClient(service.trust, basic("box-1", code))
+    client.enrol(pem_request("box-1"))
+    with pytest.raises(PeerError, match="has been used, by another key"):
+        client.enrol(pem_request("box-1"))
+
+
+def test_a_code_is_for_its_box_only(service: Running) -> None:
+    client = EstClient(service.trust, basic("box-1", new_code(service.office, "box-1")))
+    with pytest.raises(PeerError, match="another box than the code"):
+        client.enrol(pem_request("box-2"))
+
+
+def test_codes_are_kept_as_hashes(bench: Bench, service: Running) -> None:
+    code = new_code(service.office, "box-1")
+    assert code_digest(code) == code_digest(code.replace("-", "").lower())
+    for path in bench.authority.rglob("registry*"):
+        data = path.read_bytes()
+        assert code.encode() not in data
+        assert code.replace("-", "").encode() not in data
+
+
+# --- EST as others speak it ------------------------------------------------------------------------------------------
+
+
+def ask(service: Running, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str, bytes]:
+    context = ssl.create_default_context(cafile=str(service.certificate))
+    context.check_hostname = False
+    host = service.url.removeprefix("https://")
+    connection = http.client.HTTPSConnection(host, context=context, timeout=10)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    return answer.status, answer.headers.get("Content-Type", ""), answer.read()
+
+
+def test_the_standards_own_messages(service: Running) -> None:
+    status, kind, body = ask(service, "GET", "/.well-known/est/cacerts")
+    assert (status, kind) == (200, "application/pkcs7-mime; smime-type=certs-only")
+    authorities = pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
+    assert sum(one.subject == one.issuer for one in authorities) == 1
+    key = ec.generate_private_key(ec.SECP256R1())
+    der = x509.load_pem_x509_csr(pem_request("box-1", key)).public_bytes(Encoding.DER)
+    credential = basic("box-1", new_code(service.office, "box-1"))
+    status, kind, body = ask(
+        service,
+        "POST",
+        "/.well-known/est/simpleenroll",
+        base64.encodebytes(der),
+        Content_Type="application/pkcs10",
+        Authorization=credential,
+    )
+    assert (status, kind) == (200, "application/pkcs7-mime; smime-type=certs-only")
+    (leaf,) = pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
+    assert leaf.public_key() == key.public_key()
+    leaf.verify_directly_issued_by(next(one for one in authorities if one.subject == leaf.issuer))
+
+
+def test_no_credential_no_certificate(service: Running) -> None:
+    body = base64.encodebytes(x509.load_pem_x509_csr(pem_request("box-1")).public_bytes(Encoding.DER))
+    assert ask(service, "POST", "/.well-known/est/simpleenroll", body)[0] == 401
+    assert ask(service, "POST", "/.well-known/est/simplereenroll", body)[0] == 400
+    credential = basic("box-1", new_code(service.office, "box-1"))
+    for bad in (b"", b"%%%", b"x" * 100_000):
+        status, _, words = ask(service, "POST", "/.well-known/est/simpleenroll", bad, Authorization=credential)
+        assert status in (400, 413)
+        assert b"Traceback" not in words
+
+
+def test_another_est_server_gives_a_chain_to_a_root(service: Running, office: Office) -> None:
+    leaf, *others = office.issue(parse_request(pem_request("b"))).certificates
+    ordered = x509.load_pem_x509_certificates(order_chain(leaf, tuple(reversed(others))))
+    assert ordered == [leaf, *others]
+    with pytest.raises(PeerError, match="do not lead"):
+        order_chain(leaf, tuple(others[1:]))
+
+
+def test_the_status_list_is_served(bench: Bench, service: Running) -> None:
+    status, kind, body = ask(service, "GET", "/status-list")
+    assert (status, kind) == (200, "application/statuslist+jwt")
+    root = x509.load_pem_x509_certificate((bench.authority / "root" / "chain.pem").read_bytes())
+    assert read_status_list(body.decode(), [root], datetime.datetime.now(datetime.UTC))[1] == ""
+
+
+# --- Who is the service ----------------------------------------------------------------------------------------------
+
+
+def test_the_client_wants_to_know_the_service(service: Running) -> None:
+    with pytest.raises(ConfigurationError, match="--fingerprint"):
+        EstClient(Service(service.url))
+    with pytest.raises(ConfigurationError, match="https://"):
+        EstClient(Service("http://127.0.0.1", fingerprint="00"))
+
+
+def test_nothing_is_sent_to_another_service(service: Running) -> None:
+    wrong = hashlib.sha256(b"another").hexdigest()
+    with pytest.raises(PeerError, match="not the service that was named"):
+        EstClient(Service(service.url, fingerprint=wrong), basic("box-1", "secret")).enrol(pem_request("box-1"))
+    with pytest.raises(PeerError, match="cannot reach"):
+        EstClient(Service("https://127.0.0.1:9", fingerprint=wrong)).ca_certificates()
+
+
+def test_known_by_a_ca_file(service: Running, tmp_path: Path) -> None:
+    url = service.url.replace("127.0.0.1", "localhost")
+    with pytest.raises(PeerError, match="cannot reach"):  # the certificate is for another name
+        EstClient(Service(url, ca=str(service.certificate))).ca_certificates()
+    other = tmp_path / "a"
+    other.mkdir()
+    stranger, _, _ = service_identity(other, "127.0.0.1")
+    with pytest.raises(PeerError, match="cannot reach"):
+        EstClient(Service(service.url, ca=str(stranger))).ca_certificates()
+
+
+def test_a_service_that_wants_time() -> None:
+    assert PendingError(60).exit_code == 3
+
+
+# --- Renewal ---------------------------------------------------------------------------------------------------------
+
+
+def test_renewed_with_overlap(bench: Bench, service: Running) -> None:
+    enrol_by_code(bench, service, new_code(service.office, "box-1"))
+    old = open_keys(bench.box.config).production
+    assert old is not None
+    old.certificate_chain()  # a notary that runs has it loaded
+    assert bench.run("renew", "--if-due").stdout.startswith("not due")
+    assert bench.facts("renew")["kid"] != old.kid
+    fresh = open_keys(bench.box.config).production
+    assert fresh is not None
+    root = x509.load_pem_x509_certificate((bench.authority / "root" / "chain.pem").read_bytes())
+    for store in (old, fresh):  # the old key's verdicts stay good, and it signs until the notary starts again
+        token = sign_claims(make_claims(), store)
+        assert verify_verdict(token, trust=[root], expected_audience=AUDIENCE, expected_nonce=NONCE).valid
+    assert [path.name for path in bench.box.generations()] == ["generation-2"]
+    assert len(service.office.registry.find("box-1")) == 2
+
+
+def test_a_revoked_box_is_not_renewed(bench: Bench, service: Running) -> None:
+    enrol_by_code(bench, service, new_code(service.office, "box-1"))
+    service.office.revoke("box-1", "stolen")
+    result = bench.run("renew")
+    assert result.exit_code == 2
+    assert "was revoked" in str(result.exception)
+    assert bench.facts("status")["renewal_waits"]
+    production = open_keys(bench.box.config).production
+    assert production is not None
+    assert production.health() == ""
+
+
+def test_renewed_by_file(bench: Bench) -> None:
+    bench.enrol()
+    first = bench.facts("status")["kid"]
+    said = bench.facts("renew", "--request", bench.request)
+    assert said["waiting"]
+    assert bench.facts("renew", "--request", bench.request) == said
+    assert bench.facts("status")["kid"] == first
+    assert run("authority", "issue", bench.authority, bench.request).exit_code == 0
+    assert bench.facts("enrol", "--bundle", bench.bundle)["kid"] != first
+    assert retire_old_keys(bench.box) == 1
+    assert retire_old_keys(bench.box) == 0
+
+
+def test_proofs_that_prove_nothing(bench: Bench, service: Running) -> None:
+    enrol_by_code(bench, service, new_code(service.office, "box-1"))
+    store = open_keys(bench.box.config).production
+    assert store is not None
+    request = pem_request("box-1")
+    der = x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)
+    registry: Registry = service.office.registry
+    good = sign_renewal(store, request)
+    assert check_renewal(registry, good, der).name == "box-1"
+    head, body, signature = good.split(".")
+    stranger = sign_claims({"iat": int(time.time())}, store)  # a verdict-typed token is no proof
+    for proof, words in (
+        ("", "carries a proof"),
+        ("a.b.c", "cannot be read"),
+        (stranger, "carries a proof"),
+        (f"{head}.{sign_renewal(store, pem_request('box-9')).split('.')[1]}.{signature}", "wrong signature"),
+        (sign_renewal(store, pem_request("box-1")), "another request"),
+        (sign_renewal(store, request, now=int(time.time()) - 900), "not of now"),
+    ):
+        with pytest.raises(InputError, match=words):
+            check_renewal(registry, proof, der)
+    assert body
+    assert PROOF_TYPE != "vouchbox-verdict+jwt"
+
+
+def test_due_in_the_last_third(bench: Bench, office: Office) -> None:
+    bench.enrol()
+    store = bench.box.store()
+    assert store is not None
+    leaf = store.certificate_chain()[0]
+    lifetime = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    assert not is_due(leaf, leaf.not_valid_before_utc + lifetime * 0.6)
+    assert is_due(leaf, leaf.not_valid_before_utc + lifetime * 0.7)
