@@ -144,7 +144,8 @@ install_units() {
   if [ -n "$listen" ]; then
     folder=$root/etc/systemd/system/vouchbox-gateway.socket.d
     mkdir -p "$folder"
-    printf '[Socket]\nListenStream=\nListenStream=%s\n' "$listen" >"$folder/listen.conf"
+    # FreeBind: the address may be there only after the network is up.
+    printf '[Socket]\nListenStream=\nListenStream=%s\nFreeBind=yes\n' "$listen" >"$folder/listen.conf"
   fi
   in_target systemd-sysusers vouchbox.conf
   in_target systemd-tmpfiles --create vouchbox.conf
@@ -162,6 +163,10 @@ users = [0, $(sed 's/,/, /g' <<<"$users")]
 
 [vision]
 camera = "${camera:-picamera2}"
+
+# Not in the state folder, of which the gateway sees nothing.
+[gateway]
+relying_parties = "/etc/vouchbox/relying-parties.toml"
 TOML
   say "wrote /etc/vouchbox/config.toml"
 }

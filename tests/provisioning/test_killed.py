@@ -1,7 +1,7 @@
 """Cut off at any moment, provisioning can be run again and ends as if nothing had happened.
 
-`VOUCHBOX_KILLS=100 pytest tests/provisioning/test_killed.py` (`make test-killed`) takes a hundred seeded moments; a
-dozen are taken by default.
+`VOUCHBOX_KILLS=100 pytest tests/provisioning/test_killed.py` (`make test-killed`) takes a hundred seeded moments;
+eight are taken by default.
 """
 
 from __future__ import annotations
