@@ -5,7 +5,7 @@ layout, how many were called consistent, and every wrong text that was. With `--
 changed after its check digits were computed: it has to be read as printed. `--log FILE` keeps one JSON line a scene;
 the same command goes on where it was stopped.
 
-    python -m models.training.textline_measure --count 5000 --altered --log runs/altered.jsonl
+    python -m models.training.textline_measure --count 5000 --altered --frame 800 600 --log runs/altered.jsonl
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def rows(settings: Row, count: int, log: Path | None) -> Iterator[Row]:
         hard=settings["hard"],
         capital=(settings["low"], settings["high"]),
         layouts=tuple(settings["layouts"]),
+        frame=tuple(settings["frame"]) if settings["frame"] else None,
     )
     reader = DocumentReader(load_manifest(), today=TODAY, thorough=False)
     if log is not None and not log.exists():
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--low", type=float, default=9.0, help="smallest height of characters, px")
     parser.add_argument("--high", type=float, default=28.0, help="largest height of characters, px")
     parser.add_argument("--layouts", nargs="+", choices=list(SIZES), default=list(STANDARD))
+    parser.add_argument("--frame", nargs=2, type=int, metavar="PX", help="width and height; small ones are cheap")
     parser.add_argument("--log", type=Path)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)

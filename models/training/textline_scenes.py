@@ -74,6 +74,7 @@ class Scenes:
         hard: how bad light, blur, noise and JPEG get; 0 is a good camera, 1 a bad one.
         capital: smallest and largest height of characters, px.
         layouts: which are drawn from, keys of `SIZES`.
+        frame: width and height of the photographs, px; as two cameras have them by default.
     """
 
     def __init__(
@@ -84,8 +85,9 @@ class Scenes:
         hard: float = 0.5,
         capital: tuple[float, float] = (9.0, 28.0),
         layouts: tuple[str, ...] = STANDARD,
+        frame: tuple[int, int] | None = None,
     ) -> None:
-        self._seed, self._layouts = seed, layouts
+        self._seed, self._layouts, self._frame = seed, layouts, frame
         self._rng = np.random.default_rng(seed)
         self._altered, self._hard, self._capital = altered, hard, capital
         self._papers = papers()
@@ -105,7 +107,7 @@ class Scenes:
         if self._altered:
             lines = self._alter(lines)
         page = self._page(layout, lines)
-        frame = (1280, 960) if rng.random() < 0.7 else (960, 720)
+        frame = self._frame or ((1280, 960) if rng.random() < 0.7 else (960, 720))
         largest = 0.93 * min(frame[0] / SIZES[layout][0], frame[1] / SIZES[layout][1]) * CAPITAL
         low, high = self._capital
         capital = float(np.exp(rng.uniform(np.log(low), np.log(max(low * 1.01, min(high, largest))))))

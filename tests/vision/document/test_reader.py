@@ -1,7 +1,5 @@
 import datetime
 import json
-import os
-import time
 from pathlib import Path
 
 import cv2
@@ -97,53 +95,6 @@ def test_guidance_for_a_document_too_far_away(reader: DocumentReader) -> None:
     reading = reader.read(np.asarray(small, np.uint8))
     assert reading.mrz is None or not reading.mrz.consistent
     assert reading.guidance in (Guidance.MOVE_CLOSER, Guidance.SHOW_DOCUMENT, Guidance.DOCUMENT_UNCLEAR)
-
-
-def mutated(picture: Image, rng: np.random.Generator) -> Image:
-    """Cut, stretched, torn, inverted or overwritten."""
-    height, width = picture.shape[:2]
-    top, left = int(rng.integers(height - 20)), int(rng.integers(width - 20))
-    part = picture[top : top + int(rng.integers(17, height)), left : left + int(rng.integers(17, width))]
-    size = (int(rng.integers(16, 900)), int(rng.integers(16, 900)))
-    kind = rng.integers(5)
-    out = np.asarray(cv2.resize(part, size), np.uint8).copy()
-    if kind == 1:
-        out = 255 - out
-    elif kind == 2:
-        rows = rng.integers(0, out.shape[0], out.shape[0])
-        out = out[rows]
-    elif kind == 3:
-        out[rng.random(out.shape[:2]) < 0.3] = rng.integers(0, 256, 3)
-    elif kind == 4:
-        out = np.ascontiguousarray(out[:, ::-1].transpose(1, 0, 2))
-    return out
-
-
-def survive(reader: DocumentReader, count: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    pictures = [scene.image for scene in scenes.good(6, seed)]
-    for _ in range(count):
-        picture = mutated(pictures[rng.integers(len(pictures))], rng)
-        began = time.process_time()
-        reading = reader.read(picture)
-        assert time.process_time() - began < 2
-        assert all(np.isfinite(line.probabilities).all() for line in reading.lines)
-
-
-def test_mutated_pictures_neither_crash_nor_hang(reader: DocumentReader) -> None:
-    survive(reader, 80, seed=1)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-@pytest.mark.skipif("VOUCHBOX_HOSTILE" not in os.environ, reason="half an hour: set VOUCHBOX_HOSTILE=1 to run it")
-def test_ten_thousand_mutated_pictures(reader: DocumentReader) -> None:
-    import resource
-
-    survive(reader, 200, seed=2)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    survive(reader, 9800, seed=3)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # KiB
 
 
 def test_the_model_has_a_measurement(reader: DocumentReader) -> None:
