@@ -10,6 +10,7 @@ the float and the int8 student, on faces that were never trained on.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from models.training.export import Runner, export
+from models.training.export import Runner, convert, export
 from models.training.face_augment import worn
 from models.training.face_data import Faces
 from models.training.face_net import Student, for_teacher, scaled
@@ -25,6 +26,7 @@ from models.training.face_statistics import recalibrate
 from models.training.face_teacher import SIZE, QuickTeacher, Teacher
 
 NAME = "face-embedder"
+MANIFEST = Path("models/manifest.toml")
 
 
 def load(path: Path, faces: Faces) -> Student:
@@ -70,6 +72,27 @@ def write_compact(checkpoint: Path, student: Student, path: Path) -> None:
     torch.save({"student": weights, "mean": {}, "folded": True, "step": state["step"], "batch": state["batch"]}, path)
 
 
+def write_plain_bundle(student: Student, manifest: Path, folder: Path) -> None:
+    """A model bundle with the student in float32, so that `vouchbox evaluate faces` can say what int8 costs:
+    `VOUCHBOX_MODELS=FOLDER vouchbox evaluate faces ... --embedder face-embedder-float`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{NAME}-float.tflite"
+    convert(student, (SIZE, SIZE, 3), path)
+    blocks = manifest.read_text(encoding="utf-8").split("[[model]]")
+    entry = next(block for block in blocks if f'name = "{NAME}"' in block)
+    changes = {
+        "name": f'"{NAME}-float"',
+        "file": f'"{path.name}"',
+        "sha256": f'"{hashlib.sha256(path.read_bytes()).hexdigest()}"',
+        "default": "false",
+        "source": '{ kind = "package" }',
+    }
+    for key, value in changes.items():
+        entry = re.sub(rf"^{key} = .*$", f"{key} = {value}", entry, count=1, flags=re.MULTILINE)
+    entry = re.sub(r"^card = .*\n", "", entry, flags=re.MULTILINE)
+    (folder / "manifest.toml").write_text(f"[[model]]{entry}", encoding="utf-8")
+
+
 def put_hash(manifest: Path, digest: str) -> None:
     """Writes the new file's SHA-256 into its manifest entry."""
     text = manifest.read_text(encoding="utf-8")
@@ -88,6 +111,7 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, help="manifest to put the hash into")
     parser.add_argument("--calibration", type=int, default=160)
     parser.add_argument("--compact", type=Path, help="also write the weights at half precision, to go on from")
+    parser.add_argument("--plain", type=Path, metavar="FOLDER", help="also write a bundle of the float32 network here")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     faces = Faces(arguments.cache, seed=0)
@@ -101,6 +125,8 @@ def main() -> None:
         print(f"cosine {name}: {value:.4f}")
     if arguments.compact:
         write_compact(arguments.checkpoint, student, arguments.compact)
+    if arguments.plain:
+        write_plain_bundle(student, arguments.manifest or MANIFEST, arguments.plain)
     if arguments.manifest:
         put_hash(arguments.manifest, digest)
 
