@@ -17,6 +17,7 @@ COMMANDS = {
     "vision": ("device.commands.services", "vision", "The vision service, as systemd starts it."),
     "notary": ("device.commands.services", "notary", "The notary service, as systemd starts it."),
     "gateway": ("device.commands.services", "gateway", "The gateway service, as systemd starts it."),
+    "request": ("device.commands.request", "request", "A signed request as a code, for a box without a network."),
     "verify": ("device.commands.verify", "verify", "Verify a verdict offline."),
     "read": ("device.commands.documents", "read", "What the document reader makes of still images."),
     "compare": ("device.commands.faces", "compare", "Compare the faces of two still images."),

@@ -480,6 +480,12 @@ class Key(Message, frozen=True, tag="key"):
     development: bool
 
 
+class DeviceId(Message, frozen=True, tag="deviceid"):
+    """Which box this is: the `ueid` of its verdicts, which a request that is shown as a code is addressed to."""
+
+    ueid: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
 class Measurement(Message, frozen=True, tag="measurement"):
     """SHA-256 of a model or a policy that verdicts from this box are made with."""
 
@@ -511,10 +517,23 @@ class Health(Message, frozen=True, tag="health"):
     ledger_rows: Annotated[int, Meta(ge=0, le=2**53)]
     busy: bool
     camera: CameraKind | None = None
+    by_code: bool = False
+    """Whether any relying party's key is registered, so that requests may be shown as codes."""
 
 
 NotaryMessage = (
-    Opened | Refused | Progress | TokenPart | ProofPart | Ended | Key | Measurement | PolicyFact | End | Health
+    Opened
+    | Refused
+    | Progress
+    | TokenPart
+    | ProofPart
+    | Ended
+    | DeviceId
+    | Key
+    | Measurement
+    | PolicyFact
+    | End
+    | Health
 )
 
 AnyMessage = NotaryOrder | VisionMessage | GatewayRequest | NotaryMessage
@@ -540,6 +559,7 @@ TO_GATEWAY: Final[Order] = {
         Opened: "running",
         Refused: "",
         Progress: "scanning",
+        DeviceId: "facts",
         Key: "facts",
         Measurement: "facts",
         PolicyFact: "facts",

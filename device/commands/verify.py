@@ -45,7 +45,8 @@ EXPLANATIONS = {
 
 
 @click.command("verify")
-@click.argument("token")
+@click.argument("token", required=False)
+@click.option("--qr", "photos", multiple=True, metavar="PHOTO", help="Read the token from a picture of its codes.")
 @click.option("--trust", required=True, metavar="ROOT.PEM", help="The organisation's root certificate(s).")
 @click.option("--audience", required=True, help="The audience that you asked with.")
 @click.option("--nonce", required=True, help="The nonce that you asked with.")
@@ -53,7 +54,8 @@ EXPLANATIONS = {
 @click.option("--allow-emulated", is_flag=True, help="Accept development keys and emulated cameras. Not in production.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def verify(
-    token: str,
+    token: str | None,
+    photos: tuple[str, ...],
     trust: str,
     audience: str,
     nonce: str,
@@ -63,8 +65,11 @@ def verify(
     as_json: bool,
 ) -> None:
     """Verify a verdict offline. TOKEN is the token, a file that holds it, or - for standard input."""
+    if (token is None) == (not photos):
+        raise click.UsageError("give the token, or with --qr the pictures of its codes")
     try:
-        text, roots = read_token(token), read_roots(Path(trust))
+        text = read_token(token) if token is not None else read_photos(photos)
+        roots = read_roots(Path(trust))
         statuses = None if status_list is None else read_statuses(Path(status_list), roots)
     except VouchboxError as error:
         click.echo(f"vouchbox verify: {error}", err=True)
@@ -105,6 +110,16 @@ def read_token(argument: str) -> str:
     if not text.strip():
         raise InputError("the token is empty; give the token itself, its file, or - for standard input")
     return text.strip()
+
+
+def read_photos(photos: tuple[str, ...]) -> str:
+    """The token in pictures of its codes, one or several to a picture, in any order. Raises `InputError`."""
+    from device.codes import Kind, token_from
+    from device.vision.document.barcode import read_barcodes
+    from device.vision.stills import load_still
+
+    found = [code.data for photo in photos for code in read_barcodes(load_still(photo))]
+    return token_from(Kind.VERDICT, [data.decode("ascii", "replace") for data in found])
 
 
 def read_roots(path: Path) -> list[x509.Certificate]:

@@ -37,6 +37,7 @@ def device_description(facts: DeviceFacts) -> DeviceDescription:
     return DeviceDescription(
         software="vouchbox",
         version=__version__,
+        ueid=facts.ueid,
         keys=tuple(
             KeyDescription(
                 kid=key.kid,

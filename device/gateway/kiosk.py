@@ -21,12 +21,14 @@ import msgspec
 from flask import Blueprint, Response, render_template, request, send_from_directory
 from msgspec import Meta
 
+from device.errors import PeerError
 from device.gateway.app import Gateway, from_this_machine
 from device.gateway.events import MEDIA_TYPE, Events
-from device.gateway.kiosk_view import IDLE, KioskView, kiosk_view
+from device.gateway.kiosk_view import IDLE, SCAN_IDLE, KioskView, kiosk_view
 from device.gateway.languages import DEFAULT, Language, languages
 from device.gateway.problems import Kind, Problem
 from device.gateway.verifications import Verification
+from device.qr import svg
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -35,6 +37,8 @@ CONTENT_SECURITY_POLICY: Final = (
 PAGES: Final = 4  # kiosk pages open at the same moment: the box's own, and a technician's
 NEWS_SECONDS: Final = 0.1  # how soon a page learns of a new verification
 HEARTBEAT_SECONDS: Final = 5.0
+SCAN_KNOWN_SECONDS: Final = 10.0
+CODE_NAMES: Final = {"verdict": "Verdict", "proof": "Proof"}
 STATIC: Final = Path(__file__).parent / "static"
 SUFFIXES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -45,6 +49,7 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: Annotated[str, Meta(max_length=80)]
     token: Annotated[str, Meta(max_length=64)]
     given: bool = False
+    proof: bool = False
 
 
 class Kiosk:
@@ -55,14 +60,31 @@ class Kiosk:
         self._secret = secrets.token_bytes(32)
         self._lock = threading.Lock()
         self._pages = 0
+        self._scan = False
+        self._asked_at = float("-inf")
 
     def view(self) -> tuple[Verification | None, int, KioskView]:
         """The newest verification, its snapshot's version, and what the page shows of it."""
         verification = self._gateway.verifications.newest()
         if verification is None:
-            return None, 0, IDLE
+            return None, 0, self._idle()
         snapshot = verification.snapshot
-        return verification, snapshot.version, kiosk_view(verification, snapshot, self._token(verification.id))
+        view = kiosk_view(verification, snapshot, self._token(verification.id))
+        if view is not IDLE:
+            return verification, snapshot.version, view
+        verification.forget_tokens()
+        return verification, verification.snapshot.version, self._idle()
+
+    def _idle(self) -> KioskView:
+        """Whether there is a button for requests is asked seldom: it changes when a technician registers a key."""
+        now = time.monotonic()
+        if now - self._asked_at > SCAN_KNOWN_SECONDS:
+            self._asked_at = now
+            try:
+                self._scan = self._gateway.notary.health().by_code
+            except PeerError:
+                self._scan = False
+        return SCAN_IDLE if self._scan else IDLE
 
     def answered(self) -> tuple[Verification, Answer]:
         """The verification that the present request answers. Raises `Problem`."""
@@ -78,6 +100,17 @@ class Kiosk:
         if verification is None or verification.id != answer.id or not right:
             raise Problem(Kind.NOT_AT_THE_BOX, "This answer is not to what the page shows now.")
         return verification, answer
+
+    def code(self, id: str, kind: str, index: int) -> str:
+        """The drawing of one code of the newest verification, as long as it is shown. Raises `Problem`."""
+        verification = self._gateway.verifications.newest()
+        if verification is None or verification.id != id or kind not in CODE_NAMES:
+            raise Problem(Kind.NOT_FOUND, "There is no such code.")
+        snapshot = verification.snapshot
+        texts = snapshot.verdict_codes if kind == "verdict" else snapshot.proof_codes
+        if index >= len(texts):
+            raise Problem(Kind.NOT_FOUND, "There is no such code.")
+        return svg(texts[index], f"{CODE_NAMES[kind]} {index + 1}/{len(texts)}")
 
     def stream(self) -> Events:
         """The views, as they change. Raises `Problem` `too-many-streams`."""
@@ -190,8 +223,25 @@ def blueprint(gateway: Gateway) -> Blueprint:
     @calls.post("/kiosk/consent")
     def consent() -> Response:
         verification, answer = kiosk.answered()
-        verification.consent(answer.given)
+        verification.consent(answer.given, answer.proof)
         return Response(status=204)
+
+    @calls.post("/kiosk/scan")
+    def scan() -> Response:
+        guard_answer()
+        gateway.verifications.open_by_code()
+        return Response(status=204)
+
+    @calls.post("/kiosk/done")
+    def done() -> Response:
+        verification, _ = kiosk.answered()
+        verification.forget_tokens()
+        return Response(status=204)
+
+    @calls.get("/kiosk/code/<id>/<kind>/<int:index>.svg")
+    def code(id: str, kind: str, index: int) -> Response:
+        guard_reader()
+        return Response(kiosk.code(id, kind, index), mimetype="image/svg+xml")
 
     @calls.post("/kiosk/stop")
     def stop() -> Response:

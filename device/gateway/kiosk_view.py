@@ -18,6 +18,7 @@ from device.gateway.wire import State
 from device.protocol import Attribute, Check, Guidance, Outcome, Stage
 
 RESULT_SECONDS: Final = 45.0  # a result stays on the screen for so long; then the next person sees nothing of it
+CODES_SECONDS: Final = 180.0  # one that has codes to photograph stays longer; the person can end it
 
 
 class View(enum.StrEnum):
@@ -63,6 +64,12 @@ class KioskView(msgspec.Struct, frozen=True, kw_only=True):
     happens: tuple[Happening, ...] = ()
     attributes: tuple[Attribute, ...] = ()
     subject: bool = False
+    scan: bool = False
+    """Whether the idle page offers to show a request to the camera."""
+    proof: bool = False
+    """Whether the person may have a proof of their own."""
+    codes: tuple[int, int] = (0, 0)
+    """How many codes there are to photograph: of the verdict, and of the person's proof."""
     stage: Stage | None = None
     stages: tuple[Stage, ...] = ()
     guidance: Guidance | None = None
@@ -76,6 +83,7 @@ class KioskView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 IDLE: Final = KioskView(view=View.IDLE)
+SCAN_IDLE: Final = KioskView(view=View.IDLE, scan=True)
 
 
 def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, token: str) -> KioskView:
@@ -86,8 +94,14 @@ def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, tok
     if snapshot.state is State.WAITING_FOR_CONSENT:
         return msgspec.structs.replace(common, view=View.CONSENT, token=token, seconds_left=snapshot.seconds_left)
     if not snapshot.open:
+        counts = (len(snapshot.verdict_codes), len(snapshot.proof_codes))
         return msgspec.structs.replace(
-            common, view=View.RESULT, result=_result(snapshot), explanation=_explanation(snapshot)
+            common,
+            view=View.RESULT,
+            token=token if any(counts) else "",
+            result=_result(snapshot),
+            explanation=_explanation(snapshot),
+            codes=counts,
         )
     face, pose = snapshot.face, snapshot.pose
     return msgspec.structs.replace(
@@ -105,11 +119,17 @@ def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, tok
 
 
 def _is_old(verification: Verification) -> bool:
-    return verification.ended_at is not None and time.monotonic() - verification.ended_at > RESULT_SECONDS
+    if verification.ended_at is None:
+        return False
+    snapshot = verification.snapshot
+    has_codes = bool(snapshot.verdict_codes or snapshot.proof_codes)
+    return snapshot.left or time.monotonic() - verification.ended_at > (CODES_SECONDS if has_codes else RESULT_SECONDS)
 
 
 def _common(verification: Verification) -> KioskView:
     checks = verification.opened.checks
+    if verification.snapshot.stage is Stage.REQUEST:
+        return KioskView(view=View.IDLE, id=verification.id)
     stages = [Stage.DOCUMENT, *([Stage.HOLDING] if Check.HOLDING in checks else []), Stage.SELFIE, Stage.DECIDING]
     return KioskView(
         view=View.IDLE,
@@ -118,6 +138,7 @@ def _common(verification: Verification) -> KioskView:
         happens=tuple(step for step, those in _HAPPENS.items() if set(those) & set(checks)),
         attributes=verification.opened.attributes,
         subject=verification.opened.subject,
+        proof=verification.opened.proof,
         stages=tuple(stages),
     )
 

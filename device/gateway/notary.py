@@ -24,13 +24,17 @@ from device.protocol import (
     TO_GATEWAY,
     AskDevice,
     AskHealth,
+    DeviceId,
     End,
     Health,
     Key,
     Measurement,
+    Message,
+    OpenByCode,
     Opened,
     OpenVerification,
     PolicyFact,
+    Progress,
     Refusal,
     Refused,
 )
@@ -41,6 +45,7 @@ T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 10.0
+BY_CODE_SECONDS: Final = 25.0  # the notary waits twenty for a vision worker to be ready
 HEALTH_SECONDS: Final = 3.0
 MAX_FACTS: Final = 200
 FACTS_KEPT: Final = 5.0
@@ -54,6 +59,7 @@ class DeviceFacts:
     keys: tuple[Key, ...]
     measurements: tuple[Measurement, ...]
     policies: tuple[PolicyFact, ...]
+    ueid: str = ""
 
 
 class _Kept(Generic[T]):
@@ -96,22 +102,41 @@ class NotaryClient:
         Raises:
             Problem: the notary refused (`busy`, `policy-unknown`, …), or is not there (`notary-unavailable`).
         """
-        try:
-            channel = self._channel()
-            try:
-                channel.send(request)
-                answer = channel.receive(timeout=ANSWER_SECONDS)
-            except BaseException:
-                channel.close()
-                raise
-        except PeerError as error:
-            raise _unavailable(error) from error
+        channel, answer = self._begin(request)
         if isinstance(answer, Opened):
             return channel, answer
         channel.close()
         if isinstance(answer, Refused):
             raise _refusal(answer, request)
         raise _unavailable(PeerError(f"it answered {type(answer).__name__} to a request to open a verification"))
+
+    def open_by_code(self) -> tuple[Channel, Progress]:
+        """A channel on which the camera looks for a request that a person shows.
+
+        Raises:
+            Problem: as `open`.
+        """
+        channel, answer = self._begin(OpenByCode())
+        if isinstance(answer, Progress):
+            return channel, answer
+        channel.close()
+        if isinstance(answer, Refused):
+            raise _refusal(answer, None)
+        raise _unavailable(PeerError(f"it answered {type(answer).__name__} to a person with a code"))
+
+    def _begin(self, request: OpenVerification | OpenByCode) -> tuple[Channel, Message]:
+        try:
+            channel = self._channel()
+            try:
+                channel.send(request)
+                return channel, channel.receive(
+                    timeout=BY_CODE_SECONDS if isinstance(request, OpenByCode) else ANSWER_SECONDS
+                )
+            except BaseException:
+                channel.close()
+                raise
+        except PeerError as error:
+            raise _unavailable(error) from error
 
     def facts(self) -> DeviceFacts:
         """Keys, measurements and policies of this box. Raises `Problem` `notary-unavailable`."""
@@ -140,11 +165,14 @@ class NotaryClient:
         keys: list[Key] = []
         measurements: list[Measurement] = []
         policies: list[PolicyFact] = []
+        ueid = ""
         deadline = time.monotonic() + ANSWER_SECONDS
         with self._channel() as channel:
             channel.send(AskDevice())
             for _ in range(MAX_FACTS):
                 match channel.receive(timeout=max(0.0, deadline - time.monotonic())):
+                    case DeviceId() as box:
+                        ueid = box.ueid
                     case Key() as key:
                         keys.append(key)
                     case Measurement() as measurement:
@@ -152,7 +180,7 @@ class NotaryClient:
                     case PolicyFact() as policy:
                         policies.append(policy)
                     case End():
-                        return DeviceFacts(tuple(keys), tuple(measurements), tuple(policies))
+                        return DeviceFacts(tuple(keys), tuple(measurements), tuple(policies), ueid)
                     case other:
                         raise PeerError(f"the notary answered {type(other).__name__} to a question about this box")
         raise PeerError(f"the notary has more than {MAX_FACTS} facts to tell")
@@ -168,8 +196,14 @@ def _unavailable(error: PeerError) -> Problem:
     )
 
 
-def _refusal(refused: Refused, request: OpenVerification) -> Problem:
+def refusal_kind(refused: Refused) -> Kind:
+    """The kind of problem for a refusal that comes when a person has shown their request."""
+    return _refusal(refused, None).kind
+
+
+def _refusal(refused: Refused, asked: OpenVerification | None) -> Problem:
     retry = refused.retry_after or 5
+    request = asked or OpenVerification("", "", "", "")  # what a code asks for is the notary's to know
     match refused.reason:
         case Refusal.BUSY:
             return Problem(

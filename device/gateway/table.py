@@ -20,7 +20,7 @@ from device.gateway.auth import RelyingParty
 from device.gateway.limits import Limits
 from device.gateway.notary import NotaryClient
 from device.gateway.problems import Kind, Problem
-from device.gateway.verifications import Verification, Watcher
+from device.gateway.verifications import BY_CODE, NOT_OPENED, Verification, Watcher
 from device.protocol import OpenVerification
 
 PUBLIC_ID: Final = re.compile(r"([0-9a-f]{8})-[A-Za-z0-9_-]{16,64}")
@@ -42,6 +42,22 @@ class Verifications:
         channel, opened = self._notary.open(request)
         id = f"{self._start}-{opened.verification}"
         verification = Verification(id, party.id, party.name, request, opened, channel, self._watcher)
+        with self._lock:
+            self._forget_old()
+            self._all[id] = verification
+        verification.start()
+        return verification
+
+    def open_by_code(self) -> Verification:
+        """Has the camera look for a request that the person shows. Nobody can ask about it over the API.
+
+        Raises:
+            Problem: the notary refuses, or is not there.
+        """
+        channel, progress = self._notary.open_by_code()
+        id = f"{self._start}-{secrets.token_urlsafe(16)}"
+        verification = Verification(id, "", "", BY_CODE, NOT_OPENED, channel, self._watcher)
+        verification.show_progress(progress)
         with self._lock:
             self._forget_old()
             self._all[id] = verification

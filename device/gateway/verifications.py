@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from device import codes
 from device.channel import Channel
 from device.errors import ChannelTimeout, PeerError, ProtocolViolation
+from device.gateway.notary import refusal_kind
 from device.gateway.problems import Kind
 from device.gateway.wire import State
 from device.protocol import (
@@ -28,7 +30,9 @@ from device.protocol import (
     OpenVerification,
     Outcome,
     Progress,
+    ProofPart,
     Reason,
+    Refused,
     Stage,
     TokenPart,
 )
@@ -37,6 +41,10 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 2.0  # how often the listening thread looks at the clock
 GRACE_SECONDS: Final = 20.0  # a notary that is silent for so long after a stage's end has hung
+BY_CODE: Final = OpenVerification("", "", "", "")
+"""Stands for a request that was shown to the camera: the notary has read it, and no relying party may ask about it."""
+NOT_OPENED: Final = Opened("", False, 0, (), ())
+"""What stands in place of the notary's answer while it is still looking for that request."""
 OPEN_STATES: Final = frozenset({State.WAITING_FOR_CONSENT, State.RUNNING})
 
 
@@ -61,7 +69,12 @@ class Snapshot:
     outcome: Outcome | None = None
     reason: Reason | None = None
     token: str | None = None
+    verdict_codes: tuple[str, ...] = ()
+    proof_codes: tuple[str, ...] = ()
+    """Texts of codes for the kiosk page alone: a verdict that nobody can fetch, and what the person takes along."""
     failure: Kind | None = None
+    left: bool = False
+    """The person has pressed that they are done: the result is no longer shown."""
 
     @property
     def open(self) -> bool:
@@ -95,10 +108,12 @@ class Verification:
         self.opened_at = time.time()
         self.ended_at: float | None = None  # monotonic
         self.streams = 0
+        self.by_code = request is BY_CODE
         self._channel, self._watcher = channel, watcher
         self._changed = threading.Condition()
         self._consent_said = False
         self._parts: list[str] = []
+        self._proof: list[str] = []
         asks = opened.consent_needed
         self._snapshot = self.first = Snapshot(
             version=1,
@@ -120,18 +135,23 @@ class Verification:
             self._changed.wait_for(lambda: self._snapshot.version > version, timeout)
             return self._snapshot
 
+    def show_progress(self, progress: Progress) -> None:
+        """Takes the first word of a scan, which came before this verification was made."""
+        self._take(progress)
+
     def start(self) -> None:
         """Begins to listen to the notary."""
         threading.Thread(target=self._listen, name=f"listen-{self.id}", daemon=True).start()
 
-    def consent(self, given: bool) -> bool:
-        """Hands on the person's yes or no; False if it was not asked for, or was answered before."""
+    def consent(self, given: bool, proof: bool = False) -> bool:
+        """Hands on the person's yes or no, and whether they want a proof of their own; False if it was not asked for,
+        or was answered before."""
         with self._changed:
             if self._snapshot.state is not State.WAITING_FOR_CONSENT or self._consent_said:
                 return False
             self._consent_said = True
         try:
-            self._channel.send(Consent(given))
+            self._channel.send(Consent(given, given and proof))
         except PeerError as error:
             self._fail(error)
         return True
@@ -140,6 +160,17 @@ class Verification:
         """Ends it, if it has not ended: the notary sees the closed connection and the vision worker dies."""
         self._change(lambda old: replace(old, state=State.CANCELLED, reason=Reason.CANCELLED) if old.open else old)
         self._channel.close()
+
+    def forget_tokens(self) -> None:
+        """What was shown to the person alone leaves the memory: their proof, and a verdict that nobody can fetch."""
+
+        def forgotten(old: Snapshot) -> Snapshot:
+            if old.open or old.left:
+                return old
+            token = None if self.by_code else old.token
+            return replace(old, token=token, verdict_codes=(), proof_codes=(), left=True)
+
+        self._change(forgotten)
 
     def _listen(self) -> None:
         try:
@@ -167,10 +198,32 @@ class Verification:
                 if index != len(self._parts):
                     raise ProtocolViolation(f"part {index} of a token where {len(self._parts)} was next")
                 self._parts.append(text)
+            case ProofPart(index=index, text=text):
+                if index != len(self._proof):
+                    raise ProtocolViolation(f"part {index} of a proof where {len(self._proof)} was next")
+                self._proof.append(text)
+            case Opened() if self.by_code and not self.opened.verification:
+                self.opened, self.party_name = message, message.party
+                self._change(lambda old: _opened(old, message))
+            case Refused() if not self.opened.verification:
+                kind = refusal_kind(message)
+                self._change(lambda old: replace(old, state=State.FAILED, failure=kind) if old.open else old)
             case Ended():
-                token = "".join(self._parts) or None
-                self._parts = []
-                self._change(lambda old: _finished(old, message, token) if old.open else old)
+                token, proof = "".join(self._parts) or None, "".join(self._proof)
+                verdict_codes = codes.texts_of(codes.Kind.VERDICT, token) if token and self.by_code else []
+                proof_codes = codes.texts_of(codes.Kind.PROOF, proof) if proof else []
+                self._parts, self._proof = [], []
+                self._change(
+                    lambda old: (
+                        replace(
+                            _finished(old, message, token),
+                            verdict_codes=tuple(verdict_codes),
+                            proof_codes=tuple(proof_codes),
+                        )
+                        if old.open
+                        else old
+                    )
+                )
             case _:
                 raise ProtocolViolation(f"{type(message).__name__} in the middle of a verification")
 
@@ -192,8 +245,8 @@ class Verification:
                 return
             self._snapshot = new = replace(new, version=old.version + 1)
             if not new.open:
-                self.ended_at = time.monotonic()
-                self._parts = []
+                self.ended_at = self.ended_at or time.monotonic()
+                self._parts, self._proof = [], []
             self._changed.notify_all()
         self._watcher(self, old, new)
 
@@ -213,6 +266,20 @@ def _progressed(old: Snapshot, progress: Progress, consent_said: bool) -> Snapsh
         steps=progress.steps,
         face=progress.face,
         pose=progress.pose,
+    )
+
+
+def _opened(old: Snapshot, opened: Opened) -> Snapshot:
+    """A request was read from a code: now the person is asked."""
+    return replace(
+        old,
+        state=State.WAITING_FOR_CONSENT,
+        stage=Stage.CONSENT,
+        guidance=Guidance.WAIT,
+        since=time.monotonic(),
+        until=time.monotonic() + opened.seconds_left,
+        step=0,
+        steps=0,
     )
 
 

@@ -115,6 +115,8 @@ class DeviceDescription(msgspec.Struct, frozen=True, kw_only=True):
 
     software: str
     version: str
+    ueid: str
+    """As in its verdicts; a request that is shown as a code is addressed to it."""
     keys: tuple[KeyDescription, ...]
     measurements: dict[str, str]
     policies: tuple[PolicyDescription, ...]

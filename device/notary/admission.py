@@ -58,8 +58,8 @@ class RefusedError(Exception):
         self.refusal = refusal
 
 
-def admit(office: Office, request: OpenVerification) -> Admission:
-    """Raises `RefusedError` for the first thing that stands in the way."""
+def admit(office: Office, request: OpenVerification, patience: float = _GREETING_SECONDS) -> Admission:
+    """Raises `RefusedError` for the first thing that stands in the way; a worker has `patience` seconds to be ready."""
     policy = office.policies.get(request.policy)
     if policy is None:
         raise RefusedError(Refusal.POLICY_UNKNOWN, f"there is no policy {request.policy!r}")
@@ -73,7 +73,7 @@ def admit(office: Office, request: OpenVerification) -> Admission:
     except LedgerError as error:
         raise RefusedError(Refusal.LEDGER_UNAVAILABLE, str(error)) from error
     try:
-        meeting = office.vision.meet(_GREETING_SECONDS)
+        meeting = office.vision.meet(patience)
     except PeerError as error:
         raise RefusedError(Refusal.VISION_UNAVAILABLE, str(error)) from error
     if trouble := _key_trouble(office, meeting):

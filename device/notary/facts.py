@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from device.certificates import Purpose, der
 from device.errors import KeyStoreError, LedgerError
 from device.notary.admission import Office
-from device.protocol import End, Health, Key, Measurement, PolicyFact
+from device.notary.requesters import requesters_file
+from device.protocol import DeviceId, End, Health, Key, Measurement, PolicyFact
 
 log = logging.getLogger(__name__)
 
 
-def device_facts(office: Office) -> Iterator[Key | Measurement | PolicyFact | End]:
-    """Keys that work, the models that the last vision worker had loaded, the policies."""
+def device_facts(office: Office) -> Iterator[DeviceId | Key | Measurement | PolicyFact | End]:
+    """Which box, keys that work, the models that the last vision worker had loaded, the policies."""
+    yield DeviceId(office.box.id)
     for store in office.keys.stores:
         try:
             chain = tuple(der(certificate) for certificate in store.certificate_chain())
@@ -43,6 +45,7 @@ def health_of(office: Office, *, busy: bool) -> Health:
         ledger_rows=office.ledger.head.size,
         busy=busy,
         camera=vision.ready.camera if vision.ready else None,
+        by_code=requesters_file(office.config).exists(),
     )
 
 

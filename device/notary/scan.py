@@ -19,6 +19,7 @@ from device.notary.admission import Office, RefusedError
 from device.notary.request import RequestError, ShownRequest, check_request
 from device.notary.requesters import load_requesters, requesters_file
 from device.notary.stop import Stop
+from device.notary.vision_link import GREETING_SECONDS
 from device.protocol import Code, Guidance, Progress, Reason, Refusal, ScanEnded, Stage, StartScan
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 SCAN_SECONDS: Final = 60
 """How long a person has to hold the code before the camera."""
+NEXT_WORKER_SECONDS: Final = 40.0
+"""How long the person waits for the worker after the one that scanned: it may only now be loading its models."""
 _MARGIN: Final = 10.0  # opening the camera
 _STEPS: Final = 8  # parts that a `Progress` can count
 _GUIDANCE: Final = {Stage.REQUEST: Guidance.SHOW_REQUEST, Stage.HOLDER_KEY: Guidance.SHOW_HOLDER_KEY}
@@ -73,16 +76,17 @@ def request_from_code(office: Office, gateway: Channel) -> ShownRequest:
         raise NotShownError(Reason.REQUEST_INVALID) from error
     except LedgerError as error:
         raise RefusedError(Refusal.LEDGER_UNAVAILABLE, str(error)) from error
+    say_wait(gateway, Stage.REQUEST)
     if used:
         log.warning("a request of %s was shown that has had its verdict", shown.order.relying_party)
         raise NotShownError(Reason.REQUEST_USED)
     return shown
 
 
-def scan(office: Office, gateway: Channel, stage: Stage, take: Take[T]) -> T:
+def scan(office: Office, gateway: Channel, stage: Stage, take: Take[T], patience: float = GREETING_SECONDS) -> T:
     """What the codes mean that are shown in `stage`. Raises as `request_from_code`, and whatever `take` raises."""
     try:
-        meeting = office.vision.meet()
+        meeting = office.vision.meet(patience)
     except PeerError as error:
         raise RefusedError(Refusal.VISION_UNAVAILABLE, str(error)) from error
     with meeting:
@@ -120,6 +124,14 @@ def _listen(stop: Stop, gateway: Channel, vision: Channel, stage: Stage, take: T
         if count > 1:
             _say(gateway, stage, parts, count, deadline - time.monotonic())
     raise NotShownError(Reason.CODE_NOT_SEEN)
+
+
+def say_wait(gateway: Channel, stage: Stage) -> None:
+    """The code has been read; the next worker may take a moment. Raises `GatewayGoneError`."""
+    try:
+        gateway.send(Progress(stage, Guidance.WAIT, round(NEXT_WORKER_SECONDS)))
+    except PeerError as error:
+        raise GatewayGoneError from error
 
 
 def _say(gateway: Channel, stage: Stage, parts: int, count: int, seconds: float) -> None:

@@ -36,7 +36,7 @@ from device.notary.conclusion import Agreement, Concluding, Observation, conclud
 from device.notary.policy import Policy
 from device.notary.proof import HolderKey, read_holder_key
 from device.notary.request import ShownRequest
-from device.notary.scan import GatewayGoneError, NotShownError, scan
+from device.notary.scan import NEXT_WORKER_SECONDS, GatewayGoneError, NotShownError, say_wait, scan
 from device.notary.stop import Stop
 from device.notary.vision_link import Meeting
 from device.protocol import (
@@ -95,7 +95,11 @@ class Verification:
             RefusedError: it is not opened.
             PeerError: the gateway is gone.
         """
-        admission = admit(self._office, self._request)
+        admission = (
+            admit(self._office, self._request)
+            if self._shown is None
+            else admit(self._office, self._request, NEXT_WORKER_SECONDS)
+        )
         with admission.meeting:
             try:
                 self._open(admission)
@@ -176,10 +180,12 @@ class Verification:
             return read_holder_key(text), 0, 1
 
         try:
-            return scan(self._office, self._gateway, Stage.HOLDER_KEY, take)
+            return scan(self._office, self._gateway, Stage.HOLDER_KEY, take, NEXT_WORKER_SECONDS)
         except (NotShownError, RefusedError, InputError) as error:
             log.warning("verification %s: no proof for the person: %s", self._id, error)
             return None
+        finally:
+            say_wait(self._gateway, Stage.HOLDER_KEY)
 
     # --- 3. The check ------------------------------------------------------------------------------------------------
 
@@ -189,7 +195,7 @@ class Verification:
         if not meeting.usable:
             meeting.channel.close()
             try:
-                meeting = self._office.vision.meet()
+                meeting = self._office.vision.meet(NEXT_WORKER_SECONDS)
             except PeerError as error:
                 log.error("verification %s: vision is lost: %s", self._id, error)
                 return Observation(missing=Reason.VISION_LOST), meeting

@@ -28,11 +28,13 @@ from device.protocol import (
     Key,
     Measurement,
     Message,
+    OpenByCode,
     Opened,
     OpenVerification,
     Outcome,
     PolicyFact,
     Progress,
+    ProofPart,
     Stage,
     TokenPart,
 )
@@ -50,10 +52,18 @@ def progress(stage: Stage = Stage.DOCUMENT, guidance: Guidance = Guidance.SHOW_D
     return Progress(stage, guidance, 20, face=FaceBox(4, 4, 12, 12), pose=HeadPose(3, -1), **more)  # type: ignore[arg-type]
 
 
-def send_verdict(channel: Channel, outcome: Outcome = Outcome.VERIFIED, token: str = TOKEN) -> None:
-    for index, start in enumerate(range(0, len(token), 3500)):
-        channel.send(TokenPart(index, token[start : start + 3500]))
-    channel.send(Ended(outcome))
+def send_verdict(
+    channel: Channel,
+    outcome: Outcome = Outcome.VERIFIED,
+    token: str = TOKEN,
+    proof: str = "",
+    end: bool = True,
+) -> None:
+    for kind, text in ((TokenPart, token), (ProofPart, proof)):
+        for index, start in enumerate(range(0, len(text), 3500)):
+            channel.send(kind(index, text[start : start + 3500]))
+    if end:
+        channel.send(Ended(outcome))
 
 
 def verified(channel: Channel, _request: OpenVerification) -> None:
@@ -85,6 +95,7 @@ class ScriptedNotary:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.script: Script = verified
+        self.by_code: Callable[[Channel, Message], None] = lambda channel, _: channel.close()
         self.health = Health("", "", 3, False)
         self.facts: tuple[Key | Measurement | PolicyFact, ...] = ()
         self.requests: list[Message] = []
@@ -112,6 +123,8 @@ class ScriptedNotary:
                 match request:
                     case OpenVerification():
                         self.script(channel, request)
+                    case OpenByCode():
+                        self.by_code(channel, request)
                     case AskHealth():
                         channel.send(self.health)
                     case AskDevice():

@@ -52,6 +52,7 @@ function showConsent() {
   fillList(at("happens"), shown.happens.map((step) => say(`happens_${step}`)));
   fillList(at("told"), [say("told_result"), ...details()]);
   for (const button of [at("yes"), at("no")]) button.disabled = false;
+  at("wish").hidden = !shown.proof;
 }
 
 function showWork(before) {
@@ -91,7 +92,54 @@ function showResult() {
   });
   at("who").lastElementChild.className = "none";
   speak(`${say(shown.result)}. ${at("why").textContent}`);
+  showCodes();
 }
+
+// --- Codes to photograph ---------------------------------------------------------------------------------------------
+// Several codes follow each other until the person presses "Code 1 of 3", and from then on at each press: slowly enough
+// for a telephone, and for eyes that must not see more than three flashes in a second.
+
+const CODE_MS = 800;
+const code = { kind: "", index: 0, count: 0, timer: 0 };
+
+function showCodes() {
+  const [verdict, proof] = shown.codes;
+  const any = verdict + proof > 0;
+  at("codes").hidden = !any;
+  document.body.classList.toggle("coded", any);
+  at("other").hidden = !(verdict && proof);
+  clearInterval(code.timer);
+  if (any) turnTo(verdict ? "verdict" : "proof");
+}
+
+function turnTo(kind) {
+  clearInterval(code.timer);
+  Object.assign(code, { kind, index: 0, count: shown.codes[kind === "verdict" ? 0 : 1] });
+  change(at("code-title"), say(`code_${kind}`));
+  change(at("code-text"), say(`code_${kind}_text`));
+  change(at("other"), say(kind === "verdict" ? "code_proof" : "code_verdict"));
+  at("next").hidden = code.count < 2;
+  drawCode();
+  if (code.count > 1) code.timer = setInterval(nextCode, CODE_MS);
+  speak(`${at("code-title").textContent}. ${at("code-text").textContent}`);
+}
+
+function nextCode() {
+  code.index = (code.index + 1) % code.count;
+  drawCode();
+}
+
+function drawCode() {
+  const image = at("code");
+  image.src = `/kiosk/code/${shown.id}/${code.kind}/${code.index}.svg`;
+  const number = texts.text.code_part.replace("{step}", code.index + 1).replace("{steps}", code.count);
+  image.alt = `${say(`code_${code.kind}`)} (${number})`;
+  change(at("next"), number);
+}
+
+at("next").addEventListener("click", () => { clearInterval(code.timer); nextCode(); });
+at("other").addEventListener("click", () => turnTo(code.kind === "verdict" ? "proof" : "verdict"));
+at("done").addEventListener("click", () => answer("/kiosk/done", {}, []));
 
 function take(view) {
   const before = shown;
@@ -102,6 +150,10 @@ function take(view) {
     ends = performance.now() + view.seconds_left * 1000;
   }
   show(view.view);
+  at("scan").hidden = !view.scan;
+  at("scan").disabled = false;
+  if (view.view !== "result") clearInterval(code.timer);
+  if (view.view === "idle") at("proof").checked = false;
   if (view.view === "consent") {
     showConsent();
     if (before.view !== "consent") speak(`${say("consent_title")}. ${say("consent_lead")}`);
@@ -188,10 +240,12 @@ function answer(path, more, buttons) {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ id: shown.id, token: shown.token, ...more }),
-  }).catch(() => { for (const button of buttons) button.disabled = false; });
+  }).then((reply) => { if (!reply.ok) throw new Error(reply.status); })
+    .catch(() => { for (const button of buttons) button.disabled = false; });
 }
 
-at("yes").addEventListener("click", () => answer("/kiosk/consent", { given: true }, [at("yes"), at("no")]));
+at("scan").addEventListener("click", () => answer("/kiosk/scan", {}, [at("scan")]));
+at("yes").addEventListener("click", () => answer("/kiosk/consent", { given: true, proof: at("proof").checked }, [at("yes"), at("no")]));
 at("no").addEventListener("click", () => answer("/kiosk/consent", { given: false }, [at("yes"), at("no")]));
 at("stop").addEventListener("click", () => answer("/kiosk/stop", {}, [at("stop")]));
 
