@@ -103,7 +103,7 @@ install_environment() {
   version=$(cut -d- -f2 <<<"$wheel")-$(sha256sum "$stage/$wheel" "$lock" | sha256sum | cut -c1-12)
   target=/opt/vouchbox/releases/$version
   if [ ! -e "$root$target/.complete" ]; then
-    rm -rf "${root:?}$target"
+    rm -rf "$root$target"
     [ -z "$wheels" ] || { cp -r "$wheels" "$stage/wheels" && options=(--no-index --find-links "$inside/wheels"); }
     say "making the environment $target"
     in_target python3 -m venv --system-site-packages "$target"

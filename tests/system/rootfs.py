@@ -1,4 +1,4 @@
-"""Debian root file systems to install the product in: built once, kept in a cache, used as the lower half of an overlay.
+"""Debian root file systems to install the product in: built once, kept in a cache, never changed after that.
 
 In: a suite and a list of packages. Out: a folder with that system; `why_not()` says what a machine lacks for it.
 The cache is `$VOUCHBOX_SYSTEM_CACHE`, else `~/.cache/vouchbox/system`; whoever changes a recipe gets a new folder.
@@ -105,7 +105,7 @@ def overlay(lower: Path, upper: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def inside(root: Path) -> Iterator[None]:
-    """`chroot` into `root` works in the block: /proc and /dev are there, names resolve, the index's authority is known."""
+    """Programs in `root` work in the block: /proc and /dev are there, names resolve, authorities are known."""
     borrowed = {root / "tmp/authorities.crt": AUTHORITIES, root / "etc/resolv.conf": Path("/etc/resolv.conf")}
     for target, source in borrowed.items():
         if source.exists():
@@ -124,6 +124,7 @@ def in_chroot(root: Path, *command: str, **environment: str) -> str:
     """Runs a command in a system that is not booted; its output. Raises `AssertionError` with it on failure."""
     variables = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
     variables |= {"DEBIAN_FRONTEND": "noninteractive", "PIP_CERT": "/tmp/authorities.crt"}
+    variables |= {"SSL_CERT_FILE": "/tmp/authorities.crt"}
     variables |= {"PIP_ROOT_USER_ACTION": "ignore", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **environment}
     return _run("chroot", str(root), *command, environment=variables)
 

@@ -1,0 +1,118 @@
+"""A box from a bare Debian to a signed verdict, and what it weighs."""
+
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from device.verify import verify_verdict
+from tests.system.conftest import AUDIENCE, NONCE, PYTHON, SERVICES
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
+
+INSTALLED_MB = 450
+READY_SECONDS = 5.0
+PSS_MB = {"notary": 45, "gateway": 60}
+PSS_TOTAL_MB = 280
+
+
+def test_it_comes_up_by_itself_and_is_well(box):
+    box.wait_well()
+    for service in SERVICES:
+        assert box.bottle.state(f"vouchbox-{service}", "ActiveState") == "active"
+
+
+def test_a_whole_verification_ends_in_a_verdict_that_verifies_offline(box):
+    box.wait_well()
+    verification = box.open()
+    state = box.finish(verification)
+    if state.get("outcome") != "verified":
+        box.tell()
+    assert state["outcome"] == "verified", state
+    verified = verify_verdict(
+        box.party.verdict(verification),
+        trust=x509.load_pem_x509_certificates(box.root_pem.encode()),
+        expected_audience=AUDIENCE,
+        expected_nonce=NONCE,
+        allow_emulated=True,
+    )
+    assert verified.valid, verified.reason
+
+
+def test_the_journal_has_the_verification_by_its_fields_and_nothing_of_the_document(box):
+    entries = box.bottle.journal("-u", "vouchbox-notary")
+    told = [entry for entry in entries if "VOUCHBOX_VERIFICATION" in entry]
+    assert told
+    assert any(entry.get("VOUCHBOX_OUTCOME") == "verified" for entry in told)
+    everything = box.bottle.run("journalctl", "--output=export", "--no-pager").output
+    for field in ("ERIKSSON", "ANNA MARIA", "UTOERIKSSON", "L898902C3"):
+        assert field not in everything
+
+
+def test_systemd_itself_finds_the_units_hardly_exposed(box):
+    for service in SERVICES:
+        said = box.bottle.run("systemd-analyze", "security", "--no-pager", f"vouchbox-{service}.service").output
+        exposure = float(said.rsplit(f"vouchbox-{service}.service: ", 1)[1].split()[0])
+        print(f"vouchbox-{service}.service in Debian 13: exposure {exposure}")
+        assert exposure <= 1.5
+
+
+def test_no_warning_of_systemd_is_about_us(box):
+    entries = box.bottle.journal("-p", "warning", "_PID=1")
+    ours = [str(entry["MESSAGE"]) for entry in entries if "vouchbox" in str(entry["MESSAGE"]) + str(entry.get("UNIT"))]
+    assert ours == []
+
+
+def test_installing_again_changes_nothing(box):
+    before = box.bottle.run("sh", "-c", "readlink /opt/vouchbox/current; sha256sum /etc/vouchbox/config.toml").output
+    wheel = box.bottle.run("sh", "-c", "ls /stick/vouchbox-*.whl").output.strip()
+    command = ["/stick/provisioning/install.sh", "--no-start", "--wheels", "/stick/wheels", "--models", "/stick/models"]
+    box.bottle.run(*command, "--wheel", wheel, timeout=300)
+    after = box.bottle.run("sh", "-c", "readlink /opt/vouchbox/current; sha256sum /etc/vouchbox/config.toml").output
+    assert before == after
+    box.wait_well()
+
+
+def test_the_installation_is_small(box):
+    print(f"installed from the stick in {box.install_seconds:.0f} s")
+    said = box.bottle.run("du", "-sm", "/opt/vouchbox", "/var/lib/vouchbox/models").output
+    size = sum(int(line.split()[0]) for line in said.splitlines())
+    print(f"environment and models: {size} MB")
+    assert size <= INSTALLED_MB
+
+
+def test_the_services_are_ready_soon_after_boot(box):
+    box.bottle.run("systemctl", "stop", "vouchbox.target")
+    for service in SERVICES:
+        assert box.bottle.state(f"vouchbox-{service}", "ActiveState") == "inactive"
+    began = time.monotonic()
+    box.bottle.run("systemctl", "start", "vouchbox.target")
+    started = time.monotonic() - began
+    well = started + box.wait_well()
+    print(f"services started in {started:.1f} s, well after {well:.1f} s")
+    assert started <= READY_SECONDS
+
+
+def pss(pids: list[int]) -> float:
+    """Proportional set size in MB: shared pages are counted once among those who share them."""
+    total = 0
+    for pid in pids:
+        with Path(f"/proc/{pid}/smaps_rollup").open() as file:
+            total += next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+    return total / 1024
+
+
+def test_the_three_are_light(box):
+    box.wait_well()
+    sizes = {service: pss(box.bottle.outer_pids(f"vouchbox-{service}")) for service in SERVICES}
+    print("PSS in MB, models loaded: " + ", ".join(f"{name} {size:.0f}" for name, size in sizes.items()))
+    for service, limit in PSS_MB.items():
+        assert sizes[service] <= limit
+    assert sum(sizes.values()) <= PSS_TOTAL_MB
+
+
+def test_the_environment_has_what_the_lock_says_and_no_compiler(box):
+    said = box.bottle.run(PYTHON, "-m", "pip", "check", check=False)
+    assert "No broken requirements" in said.output
+    assert box.bottle.run("sh", "-c", "command -v gcc", check=False).code != 0
