@@ -45,22 +45,29 @@ def new_generation(box: BoxFolder, name: str, ueid: bytes) -> Path:
     number = int(before[0].name.rsplit("-", 1)[1]) + 1 if before else 1
     folder = box.keys / f"generation-{number}"
     with new_folder(folder) as fresh:
-        key = _make_key(box, fresh)
+        key, close = _make_key(box, fresh)
         transport = ec.generate_private_key(ec.SECP256R1())
         secret = transport.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         write_atomic(fresh / TRANSPORT_FILE, secret, mode=0o600)
-        write_atomic(fresh / REQUEST_FILE, make_request(name, ueid.hex(), key, transport.public_key()))
+        try:
+            write_atomic(fresh / REQUEST_FILE, make_request(name, ueid.hex(), key, transport.public_key()))
+        finally:
+            close()
     return folder
 
 
-def _make_key(box: BoxFolder, folder: Path) -> ec.EllipticCurvePrivateKey:
+Made = tuple[ec.EllipticCurvePrivateKey, Callable[[], None]]
+"""A key that can sign its request, and what lets go of the device that it is in."""
+
+
+def _make_key(box: BoxFolder, folder: Path) -> Made:
     kind, _, rest = box.config.notary.keystore.partition(":")
     if kind == "file" and not rest:
         key = ec.generate_private_key(ec.SECP256R1())
         write_atomic(
             folder / "key.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600
         )
-        return key
+        return key, lambda: None
     if kind == "tpm":
         return _tpm_key(folder, rest)
     if kind == "pkcs11":
@@ -70,20 +77,22 @@ def _make_key(box: BoxFolder, folder: Path) -> ec.EllipticCurvePrivateKey:
     )
 
 
-def _tpm_key(folder: Path, tcti: str) -> RemoteKey:
+def _tpm_key(folder: Path, tcti: str) -> Made:
     from device.notary.keystore.tpm import DEFAULT_TCTI, TpmKeyStore, create_tpm_key
 
     public = create_tpm_key(folder, tcti or DEFAULT_TCTI)
-    return _remote(public, TpmKeyStore(folder, Purpose.PRODUCTION, tcti)._sign)
+    store = TpmKeyStore(folder, Purpose.PRODUCTION, tcti)
+    return _remote(public, store._sign), store.close
 
 
-def _pkcs11_key(folder: Path, uri_text: str) -> RemoteKey:
+def _pkcs11_key(folder: Path, uri_text: str) -> Made:
     """A token keeps its key through renewals: the URI in the configuration names it, and a name can be had once."""
     from device.notary.keystore.pkcs11 import Pkcs11KeyStore, create_pkcs11_key, find_pkcs11_key, parse_uri
 
     uri = parse_uri(uri_text)
     public = find_pkcs11_key(uri) or create_pkcs11_key(uri)
-    return _remote(public, Pkcs11KeyStore(folder, Purpose.PRODUCTION, uri)._sign)
+    store = Pkcs11KeyStore(folder, Purpose.PRODUCTION, uri)
+    return _remote(public, store._sign), store.close
 
 
 def _remote(public: ec.EllipticCurvePublicKey, sign: Callable[[bytes], bytes]) -> RemoteKey:

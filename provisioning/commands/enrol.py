@@ -91,8 +91,8 @@ def renew(
         store = box.store()
         assert store is not None
         leaf = store.certificate_chain()[0]
+        store.close()  # a token is logged into once in a process; the store opens it again to sign
         if if_due and box.waiting() is None and not is_due(leaf, datetime.datetime.now(datetime.UTC)):
-            store.close()
             words = f"not due: valid until {leaf.not_valid_after_utc:%Y-%m-%d}"
             say({"changed": False, "expires": leaf.not_valid_after_utc.isoformat()}, [words], as_json=as_json)
             return

@@ -1,0 +1,104 @@
+"""Boxes whose key is in hardware: a TPM (swtpm) and a PKCS #11 token (SoftHSM2), from init to wipe."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from provisioning.box import Stage
+from provisioning.renewal import retire_old_keys
+from tests.notary.keystore.test_conformance import SOFTHSM, Swtpm, _refresh, softhsm_configuration
+from tests.provisioning.conftest import Bench, facts
+from tests.provisioning.kill_moments import in_child
+
+__all__ = ["softhsm_configuration"]
+
+
+@pytest.fixture
+def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("tpm2_pytss", reason="tpm2-pytss is not installed (extra [tpm])")
+    if shutil.which("swtpm") is None:
+        pytest.skip("swtpm is not installed (apt install swtpm)")
+    made = Swtpm(tmp_path_factory.mktemp("t"))
+    made.start()
+    yield f"tpm:{made.tcti}"
+    made.stop()
+
+
+@pytest.fixture
+def token(tmp_path_factory: pytest.TempPathFactory) -> str:
+    pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed (extra [pkcs11])")
+    if SOFTHSM is None or shutil.which("softhsm2-util") is None:
+        pytest.skip("SoftHSM2 is not installed (apt install softhsm2)")
+    folder = tmp_path_factory.mktemp("p")
+    label = f"vouchbox-{folder.name}"
+    initialise = ["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", "1234", "--so-pin", "5678"]
+    subprocess.run(initialise, check=True, capture_output=True)
+    (folder / "pin").write_text("1234\n")
+    (folder / "pin").chmod(0o600)
+    _refresh(str(SOFTHSM))
+    return f"pkcs11:token={label};object=verdict?module-path={SOFTHSM}&pin-source={folder / 'pin'}"
+
+
+def init(bench: Bench, keystore: str) -> dict[str, object]:
+    options = ("--keystore", keystore, "--state", bench.state, "--request", bench.request)
+    return bench.facts("init", "--name", "box-1", *options)
+
+
+def enrolled(bench: Bench, keystore: str) -> None:
+    first = init(bench, keystore)
+    assert init(bench, keystore)["kid"] == first["kid"]
+    facts("authority", "issue", bench.authority, bench.request)
+    assert bench.facts("enrol", "--bundle", bench.bundle)["kid"] == first["kid"]
+    status = bench.facts("status")
+    assert (status["stage"], status["problems"]) == ("enrolled", [])
+    assert not list(bench.state.rglob("key.pem"))
+
+
+def renewed(bench: Bench) -> tuple[object, object]:
+    before = bench.facts("status")["kid"]
+    bench.facts("renew", "--request", bench.request)
+    facts("authority", "issue", bench.authority, bench.request)
+    bench.facts("enrol", "--bundle", bench.bundle)
+    retire_old_keys(bench.box)
+    return before, bench.facts("status")["kid"]
+
+
+def test_a_key_in_a_tpm(bench: Bench, tpm: str) -> None:
+    enrolled(bench, tpm)
+    before, after = renewed(bench)
+    assert before != after
+    bench.facts("wipe", "--yes")
+    assert bench.box.stage() is Stage.BARE
+
+
+def test_a_key_in_a_token(bench: Bench, token: str) -> None:
+    from device.notary.keystore.pkcs11 import find_pkcs11_key, parse_uri
+
+    enrolled(bench, token)
+    before, after = renewed(bench)
+    assert before == after, "a token keeps its key; the certificate is new"
+    bench.facts("wipe", "--yes")
+    assert find_pkcs11_key(parse_uri(token)) is None
+
+
+def test_a_key_that_was_made_and_not_noted_is_found_again(bench: Bench, token: str) -> None:
+    """Cut off between the token's key and the request: the next run takes the same key."""
+    from device.notary.keystore.pkcs11 import create_pkcs11_key, find_pkcs11_key, parse_uri
+
+    create_pkcs11_key(parse_uri(token))
+    made = find_pkcs11_key(parse_uri(token))
+    init(bench, token)
+    from device.certificates import key_id
+
+    assert made is not None
+    assert bench.facts("init", "--name", "box-1")["kid"] == key_id(made)
+
+
+@pytest.mark.parametrize("moment", [6, 9, 12, 15])
+def test_killed_while_the_tpm_makes_a_key(bench: Bench, tpm: str, moment: int) -> None:
+    in_child(lambda: init(bench, tpm) and None, moment)
+    enrolled(bench, tpm)
