@@ -70,7 +70,7 @@ def test_the_verdict_comes_back_as_a_photograph_and_verifies(loop: Loop) -> None
 
 def test_the_page_asked_for_each_thing_in_its_turn(loop: Loop) -> None:
     _, said = loop
-    assert set(said["scanning"]) == {"show_request"}
+    assert set(said["scanning"]) == {"show_request", "wait"}
     assert said["stages"][0] == "holder_key"
     assert [stage for stage in said["stages"] if stage != "document_back"] == [
         "holder_key",

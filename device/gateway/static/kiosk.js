@@ -82,7 +82,7 @@ function showResult() {
   document.body.dataset.result = shown.result;
   const good = shown.result === "verified";
   change(at("result"), say(shown.result));
-  change(at("why"), good ? say("verified_text") : texts.explanation[shown.explanation] ?? "");
+  change(at("why"), good ? (shown.codes[0] ? "" : say("verified_text")) : texts.explanation[shown.explanation] ?? "");
   change(at("again"), good ? "" : say("again"));
   const told = shown.result === "stopped" ? [] : [say("who_party")];
   const listed = good ? details() : [];
@@ -139,7 +139,7 @@ function drawCode() {
 
 at("next").addEventListener("click", () => { clearInterval(code.timer); nextCode(); });
 at("other").addEventListener("click", () => turnTo(code.kind === "verdict" ? "proof" : "verdict"));
-at("done").addEventListener("click", () => answer("/kiosk/done", {}, []));
+at("done").addEventListener("click", () => { clearInterval(code.timer); answer("/kiosk/done", {}, []); });
 
 function take(view) {
   const before = shown;
