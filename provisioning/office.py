@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -155,6 +156,15 @@ class Office:
         chain = (x509.load_der_x509_certificate(leaf.der), *authority.chain)
         secret = (self.folder / "pseudonym.key").read_bytes() if purpose is Purpose.PRODUCTION else None
         return make_bundle(chain, self.settings.issuer, secret, request.transport)
+
+    def issue_many(self, requests: Iterable[Request]) -> list[Issued]:
+        """Production certificates for many boxes, all of them or none: one transaction is one wait for the disk."""
+        authority = self._authority(Purpose.PRODUCTION)
+        with self.registry.transaction():
+            return [
+                self._current(request, Purpose.PRODUCTION) or self._issue(authority, request, Purpose.PRODUCTION)
+                for request in requests
+            ]
 
     def _current(self, request: Request, purpose: Purpose) -> Issued | None:
         for issued in self.registry.by_key(request.kid):
