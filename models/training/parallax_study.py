@@ -1,7 +1,8 @@
 """Measures depth from motion: real turning heads, and photographs of faces turned, bent and tilted by hand.
 
 In: a folder of clips of people who turn their heads, a folder of face images. Out: one JSON line a sequence (kind,
-file, frames counted, ratio, answer), and at the end error rates with 95 % bounds. Every sequence goes through the
+file, frames counted, ratios, answer), and at the end error rates with 95 % bounds, and what became of the clips: of
+every face that turns, and of every face photographed from its clip and turned by hand. Every sequence goes through the
 box's own detector and landmarks; nothing is computed on ideal points.
 
     python -m models.training.parallax_study --clips DIR --faces DIR [--count 100]
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -30,6 +32,9 @@ from device.vision.liveness.crops import Square, crop
 from device.vision.liveness.parallax import Parallax
 
 KINDS = ("flat", "bent", "bent_around", "tilted", "screen")
+FLAT = ("flat", "tilted", "screen")
+STRAIGHT, TURN = 12.0, 15.0
+"""Degrees: how straight a face has to look once, and how far it has to turn, to be one of the clips' turning heads."""
 
 
 def clip_frames(path: Path) -> list[Image]:
@@ -43,12 +48,29 @@ def clip_frames(path: Path) -> list[Image]:
         frames.append(np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8))
 
 
+@dataclass
+class Followed:
+    """One face of a sequence: what depth saw of it, its landmarks and yaw in degrees frame by frame, and which frames
+    these were."""
+
+    parallax: Parallax
+    seen: list[Landmarks]
+    yaws: list[float]
+    frames: list[int]
+
+    @property
+    def turns(self) -> bool:
+        """Whether it turns 15 degrees or more to a side from a straight look."""
+        return min(abs(yaw) for yaw in self.yaws) <= STRAIGHT and max(self.yaws) - min(self.yaws) >= TURN
+
+
 class Tracks:
     """Every face of a sequence with its own `Parallax`, followed by position."""
 
     def __init__(self, detector: FaceDetector, landmarker: FaceLandmarker) -> None:
         self._detector, self._landmarker = detector, landmarker
-        self.faces: list[tuple[Parallax, list[Landmarks], list[float]]] = []
+        self._count = 0
+        self.faces: list[Followed] = []
 
     def add(self, image: Image) -> None:
         for detection in self._detector.detect(image):
@@ -56,28 +78,29 @@ class Tracks:
             if found is None:
                 continue
             pose = head_pose(found, image.shape)
-            for parallax, seen, yaws in self.faces:
-                moved = np.linalg.norm(seen[-1].five.mean(axis=0) - found.five.mean(axis=0))
-                if moved < 0.8 * found.inter_eye:
-                    parallax.add(found, pose)
-                    seen.append(found)
-                    yaws.append(pose.yaw)
-                    break
-            else:
-                fresh = Parallax()
-                fresh.add(found, pose)
-                self.faces.append((fresh, [found], [pose.yaw]))
+            near = (face for face in self.faces if _moved(face.seen[-1], found) < 0.8 * found.inter_eye)
+            face = next(near, None)
+            if face is None:
+                face = Followed(Parallax(), [], [], [])
+                self.faces.append(face)
+            face.parallax.add(found, pose)
+            face.seen.append(found)
+            face.yaws.append(pose.yaw)
+            face.frames.append(self._count)
+        self._count += 1
 
 
-def portraits(image: Image, detector: FaceDetector) -> list[Image]:
-    """Each face of `image` with its surroundings, as somebody would photograph or print it."""
-    found = []
-    for detection in detector.detect(image):
-        left, top, right, bottom = detection.box
-        square = Square((left + right) / 2, (top + bottom) / 2, 2.2 * max(right - left, bottom - top))
-        inside = square.inside(*image.shape[:2])
-        found.append(crop(image, inside, max(64, round(inside.side))))
-    return found
+def _moved(before: Landmarks, now: Landmarks) -> float:
+    return float(np.linalg.norm(before.five.mean(axis=0) - now.five.mean(axis=0)))
+
+
+def straightest(face: Followed, frames: list[Image]) -> Image:
+    """The face with its surroundings, as somebody would photograph or print it, where it looks most nearly straight."""
+    index = int(np.argmin(np.abs(face.yaws)))
+    image, (left, top, right, bottom) = frames[face.frames[index]], face.seen[index].box
+    square = Square((left + right) / 2, (top + bottom) / 2, 2.2 * max(right - left, bottom - top))
+    inside = square.inside(*image.shape[:2])
+    return crop(image, inside, max(64, round(inside.side)))
 
 
 def held_photograph(
@@ -193,6 +216,22 @@ def bound(wrong: int, total: int) -> float:
     return high
 
 
+def line(kind: str, file: str, face: Followed) -> dict[str, object]:
+    """What is printed of one face of one sequence."""
+    evidence, report = face.parallax.evidence(), face.parallax.report()
+    return {
+        "kind": kind,
+        "file": file,
+        "frames": len(face.seen),
+        "yaw": [round(min(face.yaws)), round(max(face.yaws))],
+        "counted": evidence.frames if evidence else 0,
+        "turned": evidence.turned if evidence else False,
+        "ratio": round(evidence.ratio, 3) if evidence else None,
+        "sheet_ratio": round(evidence.sheet_ratio, 3) if evidence else None,
+        "answer": report.reason or report.result,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=Path)
@@ -204,31 +243,24 @@ def main() -> None:
     manifest = load_manifest()
     detector, landmarker = FaceDetector(manifest), FaceLandmarker(manifest)
     tally: dict[str, list[str]] = {}
+    clips: dict[str, list[str]] = {}
 
     def tell(kind: str, file: str, tracks: Tracks, least: int) -> None:
-        for parallax, seen, yaws in tracks.faces:
-            if len(seen) < least:
+        for face in tracks.faces:
+            if len(face.seen) < least:
                 continue
-            evidence, report = parallax.evidence(), parallax.report()
-            row = {
-                "kind": kind,
-                "file": file,
-                "frames": len(seen),
-                "yaw": [round(min(yaws)), round(max(yaws))],
-                "counted": evidence.frames if evidence else 0,
-                "plane": round(evidence.plane, 4) if evidence else None,
-                "head": round(evidence.head, 4) if evidence else None,
-                "ratio": round(evidence.ratio, 3) if evidence else None,
-                "answer": report.reason or report.result,
-            }
+            row = line(kind, file, face)
             print(json.dumps(row), flush=True)
-            tally.setdefault(kind, []).append(str(report.reason or report.result))
+            tally.setdefault(kind, []).append(str(row["answer"]))
+            if file.endswith(".gif") and kind in ("head", *FLAT):
+                clips.setdefault("turning heads" if face.turns and kind == "head" else kind, []).append(
+                    str(row["answer"])
+                )
             if arguments.save:
                 arguments.save.mkdir(parents=True, exist_ok=True)
                 name = f"{kind}-{sum(len(told) for told in tally.values()):03d}.npz"
-                np.savez(
-                    arguments.save / name, points=np.stack([found.points for found in seen]), yaws=yaws, source=file
-                )
+                points = np.stack([found.points for found in face.seen])
+                np.savez(arguments.save / name, points=points, yaws=face.yaws, source=file)
 
     rng = np.random.default_rng(7)
     for path in sorted(arguments.clips.glob("*.gif")) if arguments.clips else ():
@@ -237,10 +269,12 @@ def main() -> None:
         for frame in frames:
             tracks.add(frame)
         tell("head", path.name, tracks, 8)
-        for photo in portraits(frames[0], detector):
+        for face in tracks.faces:
+            if len(face.seen) < 8:
+                continue
             for kind in KINDS:
                 turned = Tracks(detector, landmarker)
-                for frame in held_photograph(rng, photo, kind):
+                for frame in held_photograph(rng, straightest(face, frames), kind):
                     turned.add(frame)
                 tell(kind, path.name, turned, 12)
     files = sorted(arguments.faces.iterdir()) if arguments.faces else []
@@ -265,6 +299,10 @@ def main() -> None:
         print(
             f"{kind}: {len(answers)} sequences {counts}; wrong {wrong}, at most {bound(wrong, len(answers)):.1%} (95 %)"
         )
+
+    for kind, answers in sorted(clips.items()):
+        counts = {answer: answers.count(answer) for answer in sorted(set(answers))}
+        print(f"of the clips: {kind}: {counts}")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ imagines a depth, on a photograph too; the reference's depth is used as the head
 Plane: a homography (8 parameters a frame), normalised direct linear transform (Hartley & Zisserman, Multiple View
 Geometry, algorithm 4.2). Sheet: paper bent around an upright or a level axis; its depth depends on one coordinate
 alone, so where its points move is a polynomial of that coordinate and linear in the other (11 parameters a frame).
-Head: scaled orthography (6 parameters a frame), solved by completing the missing depth and rigid alignment in turn (the
-orthogonal Procrustes step is Umeyama's, 1991).
+Head: scaled orthography (6 parameters a frame, and one for all frames: how deep the head is), solved by completing the
+missing depth and rigid alignment in turn (the orthogonal Procrustes step is Umeyama's, 1991).
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ STABLE: Final = np.array(
 """Points that move with the skull: no lids, lower lip or chin (they open), no outline (it slides as the head turns)."""
 
 _ITERATIONS: Final = 25
+_DEPTHS: Final = (0.7, 0.85, 1.0, 1.2, 1.4, 1.7)
+"""Times the depth that the network imagines in the straight look: faces are flatter and deeper than it thinks. Not
+nearer to 0, where a head is a plane."""
 
 
 def eye_distance(points: Array) -> float:
@@ -109,7 +112,19 @@ def _complement(basis: Array) -> Array:
 
 
 def head_residual(shape: Array, frames: Array) -> Array:
-    """RMS distance of each frame from the best view of the rigid head `shape`, scaled back to the shape's units.
+    """RMS distance of each frame from the best view of the rigid head `shape`, as deep as suits all frames best, scaled
+    back to the shape's units.
+
+    Args:
+        shape: (P, 3).
+        frames: (F, P, 2).
+    """
+    rests = [_rigid_residual(shape * (1.0, 1.0, depth), frames) for depth in _DEPTHS]
+    return min(rests, key=lambda rest: float((rest**2).sum()))
+
+
+def _rigid_residual(shape: Array, frames: Array) -> Array:
+    """The same for a head of just this depth.
 
     Args:
         shape: (P, 3).

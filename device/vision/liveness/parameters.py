@@ -79,12 +79,21 @@ class ParallaxParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     plane_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
 
 
+class HoldingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a card in hand has moved by itself; the comments in the TOML say what each is."""
+
+    smoothed: Annotated[int, Meta(ge=1, le=30)]
+    moved: Annotated[float, Meta(gt=0.0, le=5.0)]
+    grown: Annotated[float, Meta(gt=0.0, le=5.0)]
+
+
 class LivenessParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All tables of the file."""
 
     challenge: ChallengeParameters
     injection: InjectionParameters
     parallax: ParallaxParameters
+    holding: HoldingParameters
 
 
 def parse_parameters(text: str) -> LivenessParameters:

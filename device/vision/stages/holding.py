@@ -1,7 +1,8 @@
 """The holding stage: the person and their document in one frame, the small face on it the portrait read before.
 
 It ties the document that was read to the person who is here: without it, the document could be shown by one
-person and the face by another.
+person and the face by another. The portrait is followed while the card is held, has to match more often than not, and
+has to move by itself: a picture of a person with a card moves as one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from device.protocol import Check, CheckReport, FmrLevel, Guidance, Reason, Stag
 from device.vision.camera.base import Frame, Image
 from device.vision.face.matcher import FaceMatcher
 from device.vision.face.view import FaceFinder, FaceView
+from device.vision.liveness.apart import Apart
 from device.vision.stages.base import Findings, StageMachine, Step, failed, not_performed, passed
 from device.vision.stages.document import Embedder
 
@@ -24,7 +26,7 @@ LIVE_SHARE: Final = 0.08
 """A face narrower than this share of the picture is on the document, or far away: nobody is at the box."""
 PERSON_SEEN: Final = 0.2
 """Share of the frames in which a person was there for the stage to say that one was: single frames can be mistaken."""
-METHOD: Final = "portrait-in-hand"
+METHOD: Final = "portrait-in-hand-2"
 
 
 class HoldingStage(StageMachine):
@@ -49,6 +51,7 @@ class HoldingStage(StageMachine):
         self._matches = 0
         self._mismatches = 0
         self._portrait: FaceView | None = None
+        self._apart = Apart()
         self._looks = 0
         self._with_person = 0
         self._trouble = Reason.HOLDING_NOT_SEEN
@@ -57,11 +60,19 @@ class HoldingStage(StageMachine):
     def done(self) -> bool:
         if not self._able:
             return True
-        return self._matches >= MATCHES_WANTED or self._mismatches >= MISMATCHES_ENOUGH
+        return (self._matched and self._apart.moved) or self._mismatched
 
     @property
     def _able(self) -> bool:
         return self._embedder is not None and self._matcher is not None and bool(self._findings.portraits)
+
+    @property
+    def _matched(self) -> bool:
+        return self._matches >= MATCHES_WANTED and self._matches > self._mismatches
+
+    @property
+    def _mismatched(self) -> bool:
+        return self._mismatches >= MISMATCHES_ENOUGH and self._mismatches >= self._matches
 
     def observe(self, frame: Frame) -> Step:
         if not self._able:
@@ -82,9 +93,11 @@ class HoldingStage(StageMachine):
             return Step(Guidance.HOLD_DOCUMENT_BESIDE_FACE, live)
         if self._is_the_portrait(frame.image, portrait):
             self._matches += 1
+            self._apart.add(live.landmarks.box, portrait.landmarks.box)
         else:
             self._mismatches += 1
-        return Step(Guidance.HOLD_STILL, live)
+        # Whoever brought the card into the picture while it was looked at is not asked to move it again.
+        return Step(Guidance.MOVE_CLOSER if self._matched and not self._apart.moved else Guidance.HOLD_STILL, live)
 
     def _others(self, image: Image, live: FaceView) -> list[FaceView]:
         """Faces beside the live one. Once the portrait was found, only where it was: a search costs many looks."""
@@ -106,9 +119,11 @@ class HoldingStage(StageMachine):
             return [not_performed(check, Reason.MODEL_MISSING, METHOD)]
         if not self._findings.portraits:
             return [not_performed(check, Reason.PORTRAIT_MISSING, METHOD)]
-        if self._matches >= MATCHES_WANTED:
-            return [passed(check, METHOD)]
-        if self._mismatches >= MISMATCHES_ENOUGH:
+        if self._matched:
+            if self._apart.moved:
+                return [passed(check, METHOD)]
+            return [failed(check, Reason.MOVES_AS_PLANE, METHOD)]
+        if self._mismatched:
             return [failed(check, Reason.PORTRAIT_MISMATCH, METHOD)]
         nobody = self._with_person < PERSON_SEEN * self._looks
         return [not_performed(check, Reason.FACE_NOT_FOUND if nobody else self._trouble, METHOD)]

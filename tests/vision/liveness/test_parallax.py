@@ -198,15 +198,14 @@ def test_real_heads_and_their_photographs(shared: Path):
         tracks = study.Tracks(detector, landmarker)
         for frame in frames:
             tracks.add(frame)
-        for parallax, _, yaws in tracks.faces:
-            if min(abs(yaw) for yaw in yaws) < 12 and max(yaws) - min(yaws) >= 15:
+        for face in tracks.faces:
+            if face.turns:
                 turned += 1
-                assert parallax.report().result is Result.PASS
-        straight = frames[int(np.argmin([abs(yaw) for yaw in tracks.faces[0][2]]))]
-        photo = study.portraits(straight, detector)[0]
+                assert face.parallax.report().result is Result.PASS
+        photo = study.straightest(tracks.faces[0], frames)
         for kind in ("flat", "tilted"):
             copies = study.Tracks(detector, landmarker)
             for frame in study.held_photograph(rng, photo, kind, frames=16):
                 copies.add(frame)
-            assert all(parallax.report().result is not Result.PASS for parallax, _, _ in copies.faces)
+            assert all(face.parallax.report().result is not Result.PASS for face in copies.faces)
     assert turned >= 1

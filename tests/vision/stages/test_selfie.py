@@ -1,0 +1,80 @@
+"""The selfie stage after the challenge: only straight views are matched, and without them nobody is matched."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from device.protocol import CameraKind, Check, FmrLevel, Guidance, Reason, Result
+from device.vision.camera.base import CameraIdentity, Frame
+from device.vision.face.landmarks import Pose
+from device.vision.face.matcher import Match
+from device.vision.liveness.challenge import ChallengeState
+from device.vision.liveness.injection import InjectionWatch
+from device.vision.liveness.parallax import Parallax
+from device.vision.stages.base import Findings
+from device.vision.stages.selfie import PROBES_WANTED, SelfieStage, SelfieTask, SelfieTools
+
+CAMERA = CameraIdentity(CameraKind.LIVE, "test")
+POINTS = np.random.default_rng(1).normal(0, 40, (468, 3)).astype(np.float32)
+
+
+class PassedChallenge:
+    """Passes as soon as it is asked."""
+
+    method = "test"
+
+    def update(self, _time, _face):
+        return ChallengeState(Guidance.GOOD, 1, 1, True, Result.PASS, None)
+
+
+def view(yaw):
+    quality = SimpleNamespace(guidance=None)
+    face = SimpleNamespace(points=POINTS, presence=1.0)
+    return SimpleNamespace(landmarks=face, pose=Pose(yaw, 0.0, 0.0), quality=quality, expression=None, size=0.1)
+
+
+def stage(yaws):
+    """A stage that sees a face with these yaws, one a frame."""
+    left = list(yaws)
+
+    def look(_image):
+        return SimpleNamespace(detections=(SimpleNamespace(box=(0, 0, 10, 10)),), main=view(left.pop(0)))
+
+    embedder = SimpleNamespace(embed=lambda _image, landmarks: landmarks.points[0])
+    matcher = SimpleNamespace(match=lambda _references, _probes, level: Match(0.9, True, level))
+    tools = SelfieTools(SimpleNamespace(look=look), embedder, matcher, None, "test")
+    findings = Findings(portraits=[np.ones(3, np.float32)])
+    task = SelfieTask(FmrLevel.E4, False)
+    return SelfieStage(tools, task, [PassedChallenge()], Parallax(), InjectionWatch(), findings)
+
+
+def play(yaws):
+    selfie = stage(yaws)
+    rng = np.random.default_rng(2)
+    steps = []
+    for number in range(len(yaws)):
+        image = rng.integers(60, 200, (48, 64, 3), dtype=np.uint8)
+        steps.append(selfie.observe(Frame(image, number / 15, number, CAMERA)))
+    return selfie, steps
+
+
+def match_of(selfie):
+    return next(report for report in selfie.reports() if report.check is Check.FACE_MATCH)
+
+
+def test_views_on_the_way_back_from_a_turn_are_not_matched():
+    before, after = [2.0] * PROBES_WANTED, [2.0] * PROBES_WANTED
+    selfie, steps = play([*before, 25.0, 18.0, 13.0, *after])
+    on_the_way = steps[PROBES_WANTED + 1 : PROBES_WANTED + 3]
+    assert [step.guidance for step in on_the_way] == [Guidance.BACK_TO_CENTRE] * 2
+    assert selfie.done
+    assert match_of(selfie).result is Result.PASS
+
+
+@pytest.mark.parametrize("after", [[], [25.0] * 9], ids=["gone", "looks_away"])
+def test_without_a_straight_view_afterwards_nobody_is_matched(after):
+    selfie, _ = play([2.0] * PROBES_WANTED + [25.0, *after])
+    assert not selfie.done
+    assert match_of(selfie).result is Result.NOT_PERFORMED
+    assert match_of(selfie).reason in (Reason.TIME_LIMIT, Reason.FACE_QUALITY)
