@@ -69,6 +69,8 @@ class GatewayConfig(_Table, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8470
     certificate: str = ""
     private_key: str = ""
+    operators: str = ""
+    """PEM of the authority whose client certificates may see the operator's page from another machine (needs TLS)."""
     relying_parties: str = ""
     """TOML file of relying parties; empty: `relying-parties.toml` in the state folder."""
 

@@ -24,6 +24,8 @@ from device.gateway.metrics import Metrics
 from device.gateway.notary import NotaryClient
 from device.gateway.problems import Kind, Problem
 from device.gateway.table import IdempotencyKeys, Verifications
+from device.gateway.tally import Tally
+from device.gateway.verifications import Snapshot, Verification
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +53,18 @@ class Gateway:
         self.notary = NotaryClient(self.config.notary_socket)
         self.parties = RelyingParties(relying_parties_file(self.config))
         self.metrics = Metrics()
-        self.verifications = Verifications(self.notary, self.limits, self.metrics.changed)
+        self.tally = Tally()
+        self.verifications = Verifications(self.notary, self.limits, self._changed)
         self.idempotency = IdempotencyKeys(self.limits)
         self.streams = Streams(self.limits)
         self.by_address = Buckets(self.limits.address, "requests from this address")
         self.by_party = Buckets(self.limits.party, "requests with this token")
         self.by_opening = Buckets(self.limits.opening, "verifications asked for with this token")
         self.by_refusal = Buckets(self.limits.refused, "requests without a valid token from this address")
+
+    def _changed(self, verification: Verification, old: Snapshot, new: Snapshot) -> None:
+        self.metrics.changed(verification, old, new)
+        self.tally.changed(verification, old, new)
 
     def close(self) -> None:
         """Ends the streams and cancels what is running."""
@@ -91,7 +98,7 @@ def from_this_machine() -> bool:
 
 def create_app(gateway: Gateway) -> Flask:
     """The application, with every call."""
-    from device.gateway import api, kiosk
+    from device.gateway import api, kiosk, operator
 
     app = Flask("device.gateway", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -100,6 +107,7 @@ def create_app(gateway: Gateway) -> Flask:
     app.url_map.merge_slashes = False
     app.register_blueprint(api.blueprint(gateway))
     app.register_blueprint(kiosk.blueprint(gateway))
+    app.register_blueprint(operator.blueprint(gateway))
 
     @app.before_request
     def limit_address() -> None:

@@ -100,6 +100,7 @@ class _Connection(HTTPConnection):
         try:
             if isinstance(self.socket, ssl.SSLSocket) and not self.greeted:
                 self.socket.do_handshake()
+                self.ssl_env = {"SSL_CLIENT_VERIFY": "SUCCESS"} if self.socket.getpeercert() else {}
             self.greeted = True
             return bool(super().communicate())  # type: ignore[no-untyped-call]
         except OSError:
@@ -130,15 +131,19 @@ class _Connections(ConnectionManager):
 class _Tls(Adapter):
     """TLS 1.2 or later from PEM files; the handshake happens on a worker thread, never on the accepting one."""
 
-    def __init__(self, certificate: str, private_key: str) -> None:
+    def __init__(self, certificate: str, private_key: str, operators: str) -> None:
         super().__init__(certificate, private_key)
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
             self.context.load_cert_chain(certificate, private_key)
+            if operators:
+                self.context.load_verify_locations(operators)
+                self.context.verify_mode = ssl.CERT_OPTIONAL
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(
-                f"cannot use the certificate {certificate} with the key {private_key}: {error}"
+                f"cannot use the certificate {certificate} with the key {private_key}"
+                + (f" and the operators' authority {operators}: {error}" if operators else f": {error}")
             ) from error
 
     def bind(self, sock: Any) -> Any:
@@ -175,6 +180,7 @@ class Server(WsgiServer):
         certificate: str,
         private_key: str,
         listener: socket.socket | None = None,
+        operators: str = "",
     ) -> None:
         super().__init__(
             address,
@@ -189,7 +195,7 @@ class Server(WsgiServer):
         self.max_request_body_size = MAX_BODY
         self.keep_alive_conn_limit = 256
         if certificate:
-            self.ssl_adapter = _Tls(certificate, private_key)
+            self.ssl_adapter = _Tls(certificate, private_key, operators)
         self._patience = limits.header_seconds
         self._listener = listener
         self.turned = time.monotonic()

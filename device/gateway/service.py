@@ -77,6 +77,7 @@ class Service:
             settings.certificate,
             settings.private_key,
             listener,
+            settings.operators,
         )
         self._server.on_turn = self._supervisor.alive
         try:
