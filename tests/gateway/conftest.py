@@ -20,6 +20,7 @@ from device.gateway.auth import add_relying_party, relying_parties_file
 from device.gateway.limits import Limits, Rate
 from device.gateway.service import Service
 from tests.gateway.scripted_notary import ScriptedNotary
+from tests.gateway.sniffing import Sniffer
 
 POLICY = "standard"
 AUDIENCE = "https://relying-party.example"
@@ -140,6 +141,7 @@ def box(config: Config, limits: Limits) -> Iterator[Box]:
     parties = relying_parties_file(config)
     tokens = [add_relying_party(parties, id, policies=(POLICY,), audiences=(AUDIENCE,)) for id in ("bank", "casino")]
     service = Service(config, limits)
+    sniffer = service._server.wsgi_app = Sniffer(service._server.wsgi_app)
     thread = threading.Thread(target=service.run)
     thread.start()
     yield Box(config, service, notary, Caller(service.url, tokens[0]), Caller(service.url, tokens[1]))
@@ -147,3 +149,4 @@ def box(config: Config, limits: Limits) -> Iterator[Box]:
     thread.join(timeout=10)
     notary.stop()
     assert not thread.is_alive(), "the gateway did not stop"
+    assert sniffer.found == [], "no answer ever holds an image"
