@@ -122,7 +122,7 @@ def read_status_list(
     header = _object(token.split(".", 1)[0])
     if header is None or header.get("typ") != TYPE or header.get("alg") != "ES256" or "crit" in header:
         return None, f"its header is not that of an ES256 {TYPE}"
-    signer = _signer(header.get("x5c"), trust, moment)
+    signer = organisation_key(header.get("x5c"), trust, moment, STATUS_SIGNING)
     if signer is None:
         return None, "the key that signed it does not lead to a root that you trust, or may not sign status lists"
     try:
@@ -145,22 +145,25 @@ def _object(part: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _signer(
-    x5c: object, trust: Sequence[x509.Certificate], moment: datetime.datetime
+def organisation_key(
+    x5c: object, trust: Sequence[x509.Certificate], moment: datetime.datetime, usage: x509.ObjectIdentifier
 ) -> ec.EllipticCurvePublicKey | None:
-    """The key of a status-signing leaf that a trusted root issued itself: there is no authority in between."""
+    """The key of a leaf for `usage` alone that a trusted root issued itself; there is no authority in between.
+
+    None if it is anything else, or out of its time.
+    """
     if not isinstance(x5c, list) or not x5c or not isinstance(x5c[0], str):
         return None
     try:
         leaf = x509.load_der_x509_certificate(base64.b64decode(x5c[0], validate=True))
         extensions = leaf.extensions
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+        allowed = extensions.get_extension_for_class(x509.KeyUsage).value
         extended = set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
         authority = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         public = leaf.public_key()
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.ExtensionNotFound, x509.InvalidVersion):
         return None
-    if authority or usage != SIGNATURE_ONLY or extended != {STATUS_SIGNING}:
+    if authority or allowed != SIGNATURE_ONLY or extended != {usage}:
         return None
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         return None

@@ -93,12 +93,17 @@ def create_issuing(
 def create_status_signer(root: Authority, name: str, *, days: int = 1827) -> Authority:
     """A key that signs status lists and nothing else (Token Status List, section 10), below `root` itself: an issuing
     key that somebody took must not be able to take itself off the list."""
+    return create_signer(root, name, STATUS_SIGNING, days=days)
+
+
+def create_signer(root: Authority, name: str, usage: x509.ObjectIdentifier, *, days: int = 1827) -> Authority:
+    """A key of the organisation that signs for `usage` and nothing else, below `root` itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         _base(_name(name), key.public_key(), root.certificate.subject, root.key, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(SIGNATURE_ONLY, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([STATUS_SIGNING]), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
     )
     return Authority(key, (builder.sign(root.key, hashes.SHA256()), *root.chain))
 

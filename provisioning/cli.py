@@ -28,6 +28,7 @@ COMMANDS = {
     "status": (_BOX + "status", "status", "What this box is, in ten lines."),
     "ledger": (_BOX + "ledger", "ledger", "Verify or export the ledger."),
     "wipe": (_BOX + "wipe", "wipe", "Make the box nobody's again."),
+    "release": (_BOX + "release", "release", "Signed releases: verify, install beside, activate, roll back."),
     "support-bundle": (_BOX + "support", "support_bundle", "What support needs to know; nothing personal."),
     "authority": (_BOX + "authority", "authority", "The organisation's offline authority."),
 }

@@ -91,7 +91,8 @@ def _require_same(box: BoxFolder, name: str, keystore: str) -> None:
 
 
 def _configured(config: Config, camera: str, keystore: str, state: str) -> Config:
-    users = service_users() or config.box.users
+    ids = service_users()
+    users = config.box.users or ((0, *ids) if ids else ())  # root asks after the box's health
     changed_camera = camera and camera != config.vision.camera
     return msgspec.structs.replace(
         config,

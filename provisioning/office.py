@@ -5,7 +5,7 @@ In: a folder that is kept offline, requests of boxes. Out: certificates, revocat
     authority.toml            name, issuer, status list address, lifetimes
     root/                     key.pem (encrypted with a passphrase), chain.pem: needed to create, then kept in a safe
     issuing/ development/     the keys that issue boxes' certificates, one for each purpose
-    status/                   the key that signs status lists
+    status/  release/         the keys that sign status lists and releases
     pseudonym.key             given to the organisation's boxes, encrypted for each
     registry.sqlite           what has been issued and revoked
 """
@@ -38,10 +38,19 @@ from device.config import read_toml
 from device.errors import ConfigurationError, InputError
 from device.notary.pseudonym import KEY_BYTES
 from device.status_list import StatusReference
-from provisioning.authority import Authority, create_issuing, create_root, create_status_signer, issue_leaf, pem
+from provisioning.authority import (
+    Authority,
+    create_issuing,
+    create_root,
+    create_signer,
+    create_status_signer,
+    issue_leaf,
+    pem,
+)
 from provisioning.bundle import Bundle, make_bundle
 from provisioning.files import new_folder, write_atomic
 from provisioning.registry import Issued, Registry
+from provisioning.release import RELEASE_SIGNING
 from provisioning.request import Request
 
 RENEW_SHARE: Final = 1 / 3
@@ -89,6 +98,7 @@ def create_office(folder: Path, settings: Settings, passphrase: bytes | None, *,
             _keep(fresh / place, _issuing(root, name, purpose, settings, registry), None)
         registry.close()
         _keep(fresh / "status", create_status_signer(root, f"{settings.name} status list"), None)
+        _keep(fresh / "release", create_signer(root, f"{settings.name} releases", RELEASE_SIGNING), None)
         write_atomic(fresh / "pseudonym.key", secrets.token_bytes(KEY_BYTES), mode=0o600)
         write_atomic(fresh / "authority.toml", msgspec.toml.encode(settings))
     return Created(folder, root_file, _fingerprint(root_file), changed=True)
@@ -202,6 +212,10 @@ class Office:
     def signer(self) -> Authority:
         """The key that signs status lists."""
         return _open(self.folder / "status")
+
+    def release_signer(self) -> Authority:
+        """The key that signs releases."""
+        return _open(self.folder / "release")
 
     def chain(self, purpose: Purpose = Purpose.PRODUCTION) -> tuple[x509.Certificate, ...]:
         """The issuing certificate and the root."""

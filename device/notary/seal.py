@@ -68,6 +68,8 @@ def last_mark(path: Path) -> tuple[Mark, bytes] | None:
     try:
         database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1.0)
         try:
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'verdicts'").fetchone():
+                return None  # the file was made, and whoever made it was cut off
             row = database.execute(
                 "SELECT outcome, measurements FROM verdicts WHERE relying_party = ? AND outcome IN (?, ?, ?) "
                 "ORDER BY sequence DESC LIMIT 1",

@@ -148,6 +148,21 @@ def export(folder: Path, into: Path, *, as_json: bool) -> None:
     )
 
 
+@authority.command("sign-release")
+@AUTHORITY
+@click.argument("release", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--version", required=True, help="The release's version.")
+@json_option
+def sign_release(folder: Path, release: Path, version: str, *, as_json: bool) -> None:
+    """Signs the release in the folder RELEASE: wheel, requirements.lock, wheels/, models."""
+    from provisioning.release import sign_release as sign
+
+    office = Office(folder)
+    statement = sign(office.release_signer(), release, version)
+    office.close()
+    say({"version": version, "statement": str(statement)}, [f"{version} signed: {statement}"], as_json=as_json)
+
+
 @authority.command("code")
 @AUTHORITY
 @click.argument("box")

@@ -52,7 +52,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def well(self) -> bool:
         """Nothing that keeps the box from being sealed."""
-        return not any(finding.blocks for finding in self.findings)
+        return not self.failures()
+
+    def failures(self) -> frozenset[str]:
+        """Names of the findings that keep the box from being sealed."""
+        return frozenset(finding.name for finding in self.findings if finding.blocks)
 
     def counts(self) -> Mapping[str, int]:
         """How many findings of each result."""

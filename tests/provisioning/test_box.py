@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from device.config import load_config
-from device.errors import ConfigurationError, InputError
+from device.errors import ConfigurationError, InputError, LedgerError
 from device.gateway.auth import RelyingParties
 from device.notary.keys import open_keys
 from device.notary.ledger import verify_ledger
@@ -381,6 +381,16 @@ def test_a_seal_that_was_cut_off_is_completed(bench: Bench) -> None:
     assert bench.run("status").exit_code == 1
     assert bench.facts("seal", "--use", "research", "--yes")["changed"]
     assert bench.facts("status")["problems"] == []
+
+
+def test_a_ledger_that_was_only_begun_has_no_mark(bench: Bench) -> None:
+    bench.enrol()
+    (bench.state / "ledger.sqlite").touch(mode=0o600)
+    assert last_mark(bench.state / "ledger.sqlite") is None
+    assert bench.seal()["changed"]
+    (bench.folder / "no-ledger").write_bytes(b"something else" * 100)
+    with pytest.raises(LedgerError, match="cannot read the ledger"):
+        last_mark(bench.folder / "no-ledger")
 
 
 def test_nothing_is_sealed_while_a_notary_runs(bench: Bench) -> None:
