@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cv2
 from rich.console import Console
 from rich.table import Table
 
+from device.commands.bench_reader import PEER, ReaderFigures, compare, fitted
+from device.commands.bench_reader import memory as reader_memory
 from device.config import VisionConfig
 from device.protocol import Guidance, Progress, Stage
 from device.vision.camera.base import Image, open_camera
@@ -42,8 +45,12 @@ class StepTime:
 @click.command()
 @click.option("--rounds", default=15, show_default=True, help="How often each step is timed.")
 @click.option("--no-memory", is_flag=True, help="Do not start the three processes to measure their memory.")
+@click.option(
+    "--documents", type=click.Path(path_type=Path), help="Folder with truth.json: the reader beside its peer."
+)
+@click.option("--peer", type=click.Path(path_type=Path), default=PEER, help="Python of the peer's environment.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def bench(rounds: int, no_memory: bool, as_json: bool) -> None:
+def bench(rounds: int, no_memory: bool, documents: Path | None, peer: Path, as_json: bool) -> None:
     """Time and memory of each step and of a whole box on this machine."""
     manifest = load_manifest()
     console = Console(stderr=True, quiet=as_json)
@@ -57,11 +64,16 @@ def bench(rounds: int, no_memory: bool, as_json: bool) -> None:
     if not no_memory:
         with console.status("starting the three processes"):
             memory = box_memory()
+    with console.status("reading documents"), tempfile.TemporaryDirectory(prefix="vouchbox-") as work:
+        readers = compare(documents, Path(work), peer) if documents is not None else []
+        used = reader_memory(_images(Path(work), document))
     if as_json:
         report = {"steps": [asdict(step) for step in steps], "models": models, "pss_mb": memory}
+        report |= {"reader_memory_mb": used, "readers": [asdict(each) for each in readers]}
         click.echo(json.dumps(report))
     else:
         _show(steps, models, memory)
+        _show_readers(readers, used)
 
 
 def pictures() -> tuple[Image, Image]:
@@ -75,6 +87,15 @@ def pictures() -> tuple[Image, Image]:
             return last.image
 
         return settle(Stage.DOCUMENT, Guidance.SHOW_DOCUMENT), settle(Stage.SELFIE, Guidance.LOOK_STRAIGHT)
+
+
+def _images(work: Path, document: Image) -> list[Path]:
+    """The images that the readers were compared on, or the emulated document's."""
+    images = sorted(work.glob("*.png"))
+    if not images:
+        images = [work / "document.png"]
+        cv2.imwrite(str(images[0]), fitted(document)[:, :, ::-1])
+    return images
 
 
 def time_steps(instruments: Instruments, document: Image, selfie: Image, rounds: int) -> list[StepTime]:
@@ -167,3 +188,22 @@ def _show(steps: list[StepTime], models: list[dict[str, Any]], memory: dict[str,
             sizes.add_row(part, f"{size:.1f}")
         console.print()
         console.print(sizes)
+
+
+def _show_readers(readers: list[ReaderFigures], used: dict[str, float]) -> None:
+    console = Console()
+    console.print(
+        f"\nmemory of the document reader over the interpreter's own: {used['settled']:.0f} MB, "
+        f"at most {used['peak']:.0f} MB"
+    )
+    if not readers:
+        return
+    table = Table("document reader", "images", "exact", "wrong but valid", "CPU ms (median)", "of ours", box=None)
+    for each in readers:
+        ratio = f"{each.cpu_ms_median / readers[0].cpu_ms_median:.1f}×"
+        columns = (each.images, each.exact, each.wrong_but_valid, f"{each.cpu_ms_median:.0f}", ratio)
+        table.add_row(each.reader, *map(str, columns))
+    console.print()
+    console.print(table)
+    if len(readers) == 1:
+        console.print("PassportEye is not installed: `make peers`")

@@ -1,0 +1,34 @@
+"""What the document reader adds to a Python interpreter's memory, for `vouchbox bench`: a process of its own.
+
+In: image files as arguments. Out: one JSON object on stdout, in MB (2^20 bytes) of resident memory over that of the
+interpreter alone: `settled` after the images were read, `peak` at most. Linux only, as the box is.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+
+def resident(row: str) -> float:
+    """A row of /proc/self/status in MB: VmRSS is what the process holds, VmHWM the most that it has held."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{row}:")) / 1024
+
+
+def main() -> None:
+    """Measures before and after everything is imported here."""
+    alone = resident("VmRSS")
+    from device.vision.document.reader import DocumentReader
+    from device.vision.inference.manifest import load_manifest
+    from device.vision.stills import load_still
+
+    reader = DocumentReader(load_manifest())
+    for name in sys.argv[1:]:
+        reader.read(load_still(name))
+    print(json.dumps({"settled": round(resident("VmRSS") - alone, 1), "peak": round(resident("VmHWM") - alone, 1)}))
+
+
+if __name__ == "__main__":
+    main()
