@@ -100,7 +100,7 @@ install_environment() {
     cp "$wheel" "$stage/"
   fi
   wheel=$(basename "$stage"/vouchbox-*.whl)
-  version=$(cut -d- -f2 <<<"$wheel")-$(sha256sum "$stage/$wheel" "$lock" | sha256sum | cut -c1-12)
+  version=$(cut -d- -f2 <<<"$wheel")-$(cat "$stage/$wheel" "$lock" | sha256sum | cut -c1-12)
   target=/opt/vouchbox/releases/$version
   if [ ! -e "$root$target/.complete" ]; then
     rm -rf "$root$target"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from device.errors import KeyStoreError, LedgerError
+from device.logs import about as log_fields
 from device.notary.admission import Office
 from device.notary.decision import Decision, decide
 from device.notary.ledger import Row
@@ -31,6 +32,7 @@ from device.protocol import (
     Outcome,
     ProofPart,
     Reason,
+    Stage,
     TokenPart,
     VisionReady,
 )
@@ -79,15 +81,19 @@ def conclude(
     try:
         token, proof = _sign(office, about, case, holder)
     except KeyStoreError as error:
-        log.error("verification %s: no verdict: %s", about.id, error)
+        fields = log_fields(verification=about.id, reason=Reason.KEY_UNAVAILABLE)
+        log.error("verification %s: no verdict: %s", about.id, error, extra=fields)
         return [], Ended(Outcome.INCONCLUSIVE, Reason.KEY_UNAVAILABLE)
     except LedgerError as error:
-        log.error("verification %s: no verdict: %s", about.id, error)
+        fields = log_fields(verification=about.id, reason=Reason.LEDGER_UNAVAILABLE)
+        log.error("verification %s: no verdict: %s", about.id, error, extra=fields)
         return [], Ended(Outcome.INCONCLUSIVE, Reason.LEDGER_UNAVAILABLE)
-    log.info("verification %s: %s", about.id, decision.outcome)
+    why = decision.reasons[0] if decision.reasons else None
+    fields = log_fields(verification=about.id, stage=Stage.DECIDING, reason=why, outcome=decision.outcome)
+    log.info("verification %s: %s", about.id, decision.outcome, extra=fields)
     parts: list[TokenPart | ProofPart] = [TokenPart(index, text) for index, text in enumerate(_split(token))]
     parts += [ProofPart(index, text) for index, text in enumerate(_split(proof))]
-    return parts, Ended(decision.outcome, decision.reasons[0] if decision.reasons else None)
+    return parts, Ended(decision.outcome, why)
 
 
 def _case(office: Office, about: Concluding, seen: Observation, ready: VisionReady, decision: Decision) -> Case:

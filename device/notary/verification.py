@@ -31,6 +31,7 @@ from device.errors import (
     PeerError,
     ProtocolViolation,
 )
+from device.logs import about
 from device.notary.admission import Admission, Office, RefusedError, admit
 from device.notary.conclusion import Agreement, Concluding, Observation, conclude
 from device.notary.policy import Policy
@@ -88,6 +89,9 @@ class Verification:
         policy = self._office.policies.get(self._request.policy)
         return self._office.config.notary.consent_seconds + (policy.seconds if policy else 0) + MARGIN
 
+    def _about(self, *, reason: Reason | None = None) -> dict[str, str]:
+        return about(verification=self._id, reason=reason)
+
     def run(self) -> Ended | None:
         """The last word, to be sent when the camera is free for the next; None if it was cancelled.
 
@@ -112,16 +116,27 @@ class Verification:
                     self._gateway.send(part)
                 return ended
             except _Unconsented as refused:
-                log.info("verification %s: no consent (%s)", self._id, refused.reason)
+                log.info(
+                    "verification %s: no consent (%s)",
+                    self._id,
+                    refused.reason,
+                    extra=self._about(reason=refused.reason),
+                )
                 return Ended(Outcome.INCONCLUSIVE, refused.reason)
             except (_Cancelled, GatewayGoneError):
-                log.info("verification %s: cancelled", self._id)
+                log.info("verification %s: cancelled", self._id, extra=self._about(reason=Reason.CANCELLED))
                 return None
 
     def _open(self, admission: Admission) -> None:
         policy, asks = admission.policy, admission.method is ConsentMethod.KIOSK
         seconds = self._office.config.notary.consent_seconds if asks else int(policy.seconds + MARGIN)
-        log.info("verification %s: opened for %s, policy %s", self._id, self._request.relying_party, policy.name)
+        log.info(
+            "verification %s: opened for %s, policy %s",
+            self._id,
+            self._request.relying_party,
+            policy.name,
+            extra=self._about(),
+        )
         rules = policy.rules
         self._gateway.send(
             Opened(
@@ -197,16 +212,21 @@ class Verification:
             try:
                 meeting = self._office.vision.meet(NEXT_WORKER_SECONDS)
             except PeerError as error:
-                log.error("verification %s: vision is lost: %s", self._id, error)
+                log.error(
+                    "verification %s: vision is lost: %s", self._id, error, extra=self._about(reason=Reason.VISION_LOST)
+                )
                 return Observation(missing=Reason.VISION_LOST), meeting
         with meeting:
             try:
                 meeting.channel.send(policy.order(self._id, challenge_seed(self._request.nonce)))
                 observation = self._listen(policy, meeting.channel)
-                log.info("verification %s: vision said %d bytes", self._id, meeting.channel.bytes_received)
+                said = meeting.channel.bytes_received
+                log.info("verification %s: vision said %d bytes", self._id, said, extra=self._about())
                 return observation, meeting
             except PeerError as error:
-                log.error("verification %s: vision is lost: %s", self._id, error)
+                log.error(
+                    "verification %s: vision is lost: %s", self._id, error, extra=self._about(reason=Reason.VISION_LOST)
+                )
                 self._office.vision.note(f"lost during a verification: {error}"[:128])
                 return Observation(missing=Reason.VISION_LOST), meeting
 
@@ -230,7 +250,9 @@ class Verification:
             if not isinstance(message, Progress):
                 raise ProtocolViolation(f"{type(message).__name__} in a verification")
             self._pass_on(message)
-        log.error("verification %s: vision did not finish in time", self._id)
+        log.error(
+            "verification %s: vision did not finish in time", self._id, extra=self._about(reason=Reason.TIME_LIMIT)
+        )
         return Observation(missing=Reason.TIME_LIMIT)
 
     def _pass_on(self, progress: Progress) -> None:

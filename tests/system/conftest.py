@@ -6,6 +6,7 @@ cannot be booted.
 
 import contextlib
 import datetime
+import importlib.util
 import ipaddress
 import json
 import os
@@ -98,6 +99,13 @@ class Installed:
         self.tell()
         raise AssertionError(f"the box was not well within {timeout} s: {said}")
 
+    def stop(self) -> None:
+        """Everything, and not only the target, which does not wait for what it takes along."""
+        self.bottle.run("systemctl", "stop", "vouchbox.target", "vouchbox-*.socket", "vouchbox-*.service")
+
+    def start(self) -> None:
+        self.bottle.run("systemctl", "start", "vouchbox.target")
+
     def tell(self) -> None:
         """Prints what the services said, for whoever reads of a failure."""
         for service in SERVICES:
@@ -130,12 +138,30 @@ def stick(tmp_path_factory):
 def installed_bottle(base: Path, stick: Path, folder: Path, camera: str = "emulated:standard", binds=None):
     """Boots `base`, installs, makes a development identity and a relying party; off again at the end."""
     with rootfs.overlay(base, folder) as root:
+        put_stage_properties(root)
         bottle = Bottle(root, {"/stick": stick, **(binds or {})})
         bottle.boot()
         try:
             yield install(bottle, stick, folder, camera)
         finally:
             bottle.power_off()
+
+
+PROPERTIES = {"skimage": ["data/astronaut.png"], "matplotlib": ["mpl-data/fonts/ttf/DejaVuSans.ttf"]}
+PROPERTIES["matplotlib"].append("mpl-data/fonts/ttf/DejaVuSans-Bold.ttf")
+
+
+def put_stage_properties(root: Path) -> None:
+    """The pictures and fonts that the emulated person is made from; a box itself has neither of those packages."""
+    site = next((root / "usr/local/lib").glob("python3.*/dist-packages"))
+    for package, files in PROPERTIES.items():
+        home = Path(importlib.util.find_spec(package).origin).parent
+        (site / package).mkdir(exist_ok=True)
+        (site / package / "__init__.py").touch()
+        for file in files:
+            target = site / package / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(home / file, target)
 
 
 def install(bottle: Bottle, stick: Path, folder: Path, camera: str) -> Installed:

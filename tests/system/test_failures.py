@@ -80,12 +80,12 @@ def test_a_service_that_hangs_is_ended_by_the_watchdog(box, service):
 
 def test_a_full_disk_refuses_before_anybody_stands_there(box):
     small = "/var/lib/vouchbox"
-    box.bottle.run("systemctl", "stop", "vouchbox.target")
+    box.stop()
     box.bottle.run("sh", "-c", f"cp -a {small} /root/state && mount -t tmpfs -o size=8m,mode=1771 tmpfs {small}")
     box.bottle.run("sh", "-c", f"chgrp vouchbox-notary {small}; cd /root/state && cp -a keys ueid ledger* {small}/")
     box.bottle.run("sh", "-c", f"mkdir {small}/models && mount --bind /root/state/models {small}/models")
     try:
-        box.bottle.run("systemctl", "start", "vouchbox.target")
+        box.start()
         box.wait_well()
         box.bottle.run("dd", "if=/dev/zero", f"of={small}/full", "bs=64k", check=False)
         with pytest.raises(ApiError) as refused:
@@ -96,10 +96,10 @@ def test_a_full_disk_refuses_before_anybody_stands_there(box):
         box.wait_well()
         assert box.finish(open_when_free(box))["outcome"] == "verified"
     finally:
-        box.bottle.run("systemctl", "stop", "vouchbox.target")
+        box.stop()
         box.bottle.run("umount", f"{small}/models", small)
         box.bottle.run("rm", "-rf", "/root/state")
-        box.bottle.run("systemctl", "start", "vouchbox.target")
+        box.start()
         box.wait_well()
 
 
@@ -124,12 +124,12 @@ def test_a_clean_stop_ends_what_runs(box):
     verification = open_when_free(box)
     box.until(verification, "document")
     began = time.monotonic()
-    box.bottle.run("systemctl", "stop", "vouchbox.target")
+    box.stop()
     print(f"stopped in mid-verification in {time.monotonic() - began:.1f} s")
     for service in SERVICES:
         assert box.bottle.state(f"vouchbox-{service}", "Result") == "success", service
     assert intact(box)
-    box.bottle.run("systemctl", "start", "vouchbox.target")
+    box.start()
     box.wait_well()
 
 
