@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from device.errors import VouchboxError
 from device.notary.policy import Policy, load_policies, load_policy
-from provisioning.box import open_box
-from provisioning.commands.common import json_option
+from provisioning.box import change_config, open_box, require_unsealed
+from provisioning.commands.common import json_option, say
 
 
 @click.group()
@@ -37,6 +38,27 @@ def check(config: Path | None, paths: tuple[Path, ...], *, as_json: bool) -> Non
         rows += [(name, None, "was there when the box was sealed") for name in frozen.keys() - {row[0] for row in rows}]
     _show(rows, as_json=as_json)
     raise SystemExit(1 if any(trouble for _, _, trouble in rows) else 0)
+
+
+@policy.command("use")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@json_option
+@click.pass_obj
+def use(config: Path | None, folder: Path, *, as_json: bool) -> None:
+    """Checks the policies in FOLDER; from its next start the notary offers these."""
+    box = open_box(config)
+    place = str(folder.absolute())
+    if box.config.notary.policies != place:
+        require_unsealed(box, "another policy folder")
+    names = sorted(load_policies(folder))
+    replace = msgspec.structs.replace
+    after = change_config(box, lambda c: replace(c, notary=replace(c.notary, policies=place)))
+    changed = after.config != box.config
+    say(
+        {"folder": place, "policies": names, "changed": changed},
+        [f"policies of {place}: {', '.join(names)}"],
+        as_json=as_json,
+    )
 
 
 def _checked(source: Path | None) -> list[tuple[str, Policy | None, str]]:
