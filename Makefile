@@ -5,10 +5,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .PHONY: help demo test lint unit models conformance clean
+.PHONY: install uninstall test-system test-arm64 lock check-aarch64 sbom audit memory
 
 help:
 	@echo "make demo         one whole verification before an emulated camera, and its offline verification"
 	@echo "make test         linters, types, import contracts and tests"
+	@echo "make install      puts the product on this box (root); make uninstall takes it off and leaves ledger and keys"
+	@echo "make test-system  installs and boots whole systems in containers (root, debootstrap, systemd-container)"
+	@echo "make test-arm64   unit and document tests in an arm64 system under qemu (root, qemu-user-static)"
+	@echo "make check-aarch64  every locked wheel for 64-bit ARM resolves; make lock writes the locks anew"
+	@echo "make sbom audit   bill of materials (CycloneDX), known vulnerabilities of what a box installs"
+	@echo "make memory       what the three processes take (PSS), models loaded"
 	@echo "make conformance  our face landmarks beside MediaPipe's Face Mesh (own environment)"
 
 # --- set-up: a virtual environment with what setup.py names, and the models that come from elsewhere ---
@@ -40,6 +47,46 @@ unit: $(VENV)/.models
 
 conformance: $(VENV)/.models
 	tests/conformance/run.sh $(PYTHON)
+
+# --- the box ---
+
+install:
+	provisioning/install.sh
+
+uninstall:
+	provisioning/install.sh uninstall
+
+test-system: $(VENV)/.models
+	$(BIN)/python -m pytest tests/system -m system -s --timeout=1500
+
+test-arm64: $(VENV)/.ready
+	$(BIN)/python -m tests.system.arm64
+
+memory: $(VENV)/.models
+	$(BIN)/python -m pytest tests/processes/test_memory.py -s
+
+# --- supply chain ---
+
+lock: $(VENV)/.ready
+	$(BIN)/python requirements/lock.py lock
+
+check-aarch64: $(VENV)/.ready
+	$(BIN)/python requirements/lock.py check --arch aarch64
+
+.venvs/supply/.ready:
+	$(PYTHON) -m venv .venvs/supply
+	.venvs/supply/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom pip-audit
+	@touch $@
+
+sbom: .venvs/supply/.ready
+	@mkdir -p dist
+	@for lock in requirements/box-*.lock; do \
+	  out=dist/$$(basename $$lock .lock).cdx.json; \
+	  .venvs/supply/bin/cyclonedx-py requirements --output-reproducible --of JSON -o $$out $$lock && echo $$out; done
+
+audit: .venvs/supply/.ready
+	@for lock in requirements/box-*.lock; do \
+	  .venvs/supply/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r $$lock || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
