@@ -168,7 +168,10 @@ def unpack(release: Release, base: Path, python: str) -> Path:
 
 
 def _do(command: list[str]) -> None:
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError as error:
+        raise ConfigurationError(f"{command[0]} cannot be started: {error.strerror}") from error
     if ended.returncode != 0:
         raise ConfigurationError(f"{' '.join(command[:4])} … failed: {(ended.stderr or ended.stdout).strip()[-400:]}")
 

@@ -63,7 +63,7 @@ def moments_of(tmp_path: Path) -> int:
         return int(pipe.read())
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_killed_at_seeded_moments(tmp_path: Path) -> None:
     count = moments_of(tmp_path)
     assert count > 60
