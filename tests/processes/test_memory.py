@@ -1,0 +1,63 @@
+"""What the three processes take, models loaded and the spare worker standing by (`make memory` prints it).
+
+PSS: a page that several processes share (model files are mapped read-only, libraries) counts once among them. The
+camera is a folder of pictures: the emulated person's own meshes and textures are nothing that a box has.
+"""
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.processes.conftest import running_box
+
+LIMITS_MB = {"notary": 45, "gateway": 60}
+TOTAL_MB = 280
+
+
+def family(pid: int) -> list[int]:
+    """The process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
+def pss(pids: list[int]) -> float:
+    """In MB."""
+    total = 0
+    for pid in pids:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+def settle(service: int, timeout: float = 60.0) -> None:
+    """Until the workers have loaded what they load: the one that the notary met, and the spare that followed it."""
+    deadline, before = time.monotonic() + timeout, 0.0
+    while time.monotonic() < deadline:
+        now = pss(family(service))
+        if len(family(service)) == 3 and abs(now - before) < 1:
+            return
+        before = now
+        time.sleep(2)
+
+
+@pytest.fixture
+def quiet_box(_models, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(pictures / f"{number}.png"), np.full((720, 1280, 3), 90 + number, np.uint8))
+    with running_box(tmp_path, camera=f"emulated:{pictures}") as box:
+        settle(box.services.process("vision").pid)
+        yield box
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="this kernel does not tell PSS")
+def test_the_three_processes_with_models_loaded(quiet_box):
+    families = {name: family(quiet_box.services.process(name).pid) for name in ("vision", "notary", "gateway")}
+    sizes = {name: pss(pids) for name, pids in families.items()}
+    each = ", ".join(f"{pss([pid]):.0f}" for pid in families["vision"])
+    print("PSS in MB: " + ", ".join(f"{name} {size:.0f}" for name, size in sizes.items()) + f" (vision: {each})")
+    assert all(sizes[name] <= limit for name, limit in LIMITS_MB.items()), sizes
+    assert sum(sizes.values()) <= TOTAL_MB, sizes
