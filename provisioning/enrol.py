@@ -23,7 +23,7 @@ from device.verify import certificate_path
 from provisioning.authority import pem
 from provisioning.box import REQUEST_FILE, TRANSPORT_FILE, BoxFolder, change_config
 from provisioning.bundle import Bundle, open_pseudonym_key
-from provisioning.files import point, write_atomic
+from provisioning.files import clear_parts, point, write_atomic
 from provisioning.ownership import NOTARY, acting_as
 from provisioning.request import parse_request
 
@@ -51,6 +51,8 @@ def install_bundle(box: BoxFolder, bundle: Bundle, now: datetime.datetime | None
     chain = bundle.certificates
     with acting_as(NOTARY):
         folder = _folder_of(box, chain[0])
+        for place in (box.keys, folder):
+            clear_parts(place)
         check_chain(chain, moment)
         _keep_pseudonym_key(box, folder, bundle)
         before = (folder / "chain.pem").read_bytes() if (folder / "chain.pem").exists() else b""

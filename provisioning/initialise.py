@@ -61,7 +61,8 @@ def initialise(box: BoxFolder, name: str, *, camera: str = "", keystore: str = "
         box = change_config(box, lambda config: _configured(config, camera, chosen, state))
     _folders(box)
     with acting_as(NOTARY):
-        clear_parts(box.keys)
+        for place in (box.keys, *box.generations()):
+            clear_parts(place)
         write_once(box.config.state / "ueid", _UEID_RANDOM + secrets.token_bytes(_UEID_BYTES))
         write_once(box.keys / "pseudonym.key", secrets.token_bytes(KEY_BYTES))
         ueid = load_box(box.config).ueid

@@ -85,7 +85,7 @@ def test_a_statement_of_another_release(
     (other / "models" / "m.tflite").write_bytes(b"older")
     sign_release(office.release_signer(), other, "0.9")
     shutil.copy(other / "release.jws", signed[0] / "release.jws")
-    with pytest.raises(InputError, match="m[.]tflite"):
+    with pytest.raises(InputError, match=r"m[.]tflite"):
         verify_release(*signed)
     with pytest.raises(InputError, match="no version"):
         sign_release(office.release_signer(), other, "../../x")
