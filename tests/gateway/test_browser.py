@@ -5,6 +5,7 @@ Needs the extra [browser] and `chromium`; skipped without them. The notary is sc
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import time
@@ -42,6 +43,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="the
 
 AXE = (Path(axe_package.__file__).parent / "axe.min.js").read_text()
 RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
+SCREENSHOTS = os.environ.get("VOUCHBOX_SCREENSHOTS", "")
 SIZES = ((800, 480), (1080, 1920), (2560, 1440))
 CHECKS = (Check.DOCUMENT_READ, Check.HOLDING, Check.FACE_MATCH, Check.LIVENESS_CHALLENGE)
 
@@ -96,8 +98,12 @@ class Screen:
     def text(self, selector: str, wanted: str) -> None:
         sync_api.expect(self.page.locator(selector)).to_have_text(wanted, timeout=10_000)
 
-    def check(self) -> None:
-        """Nothing sticks out sideways, nobody complained, and axe finds nothing."""
+    def check(self, name: str = "") -> None:
+        """Nothing sticks out sideways, nobody complained, and axe finds nothing. A name keeps a screenshot, if
+        `$VOUCHBOX_SCREENSHOTS` says where."""
+        if name and SCREENSHOTS:
+            Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
         assert self.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         self.page.evaluate(AXE)
         found = self.page.evaluate(f"axe.run(document, {{runOnly: {RULES}}})")["violations"]
@@ -111,10 +117,10 @@ def test_the_whole_course_in_every_language(browser: Any, box: Box, code: str) -
     course = Course(box)
     screen = Screen(browser, box.service.url, SIZES[number % 3], code, ("light", "dark")[number % 2])
     screen.text(".idle h1", language.text.idle_title)
-    screen.check()
+    screen.check(f"{code}-1-idle")
     box.caller.open()
     screen.page.locator("#yes").wait_for()
-    screen.check()
+    screen.check(f"{code}-2-consent")
     screen.page.click("#yes")
     deadline = time.monotonic() + 10
     while course.channel is None and time.monotonic() < deadline:
@@ -127,12 +133,12 @@ def test_the_whole_course_in_every_language(browser: Any, box: Box, code: str) -
     ):
         course.see(stage, guidance, step=step)
         screen.text("#guidance", language.guidance[guidance])
-        screen.check()
+        screen.check(f"{code}-3-{stage}")
     course.see(Stage.SELFIE, Guidance.BLINK, seconds=5, step=3)
     screen.text("#soon", language.text.little_time)
     course.end(Outcome.REJECTED, Reason.FACE_MISMATCH)
     screen.text("#why", language.for_reason(Reason.FACE_MISMATCH))
-    screen.check()
+    screen.check(f"{code}-4-result")
     screen.context.close()
 
 
