@@ -19,6 +19,7 @@ COMMANDS = {
     "gateway": ("device.commands.services", "gateway", "The gateway service, as systemd starts it."),
     "request": ("device.commands.request", "request", "A signed request as a code, for a box without a network."),
     "verify": ("device.commands.verify", "verify", "Verify a verdict offline."),
+    "voices": ("device.commands.voices", "voices", "Record the spoken guidance with espeak-ng."),
     "read": ("device.commands.documents", "read", "What the document reader makes of still images."),
     "compare": ("device.commands.faces", "compare", "Compare the faces of two still images."),
     "attack-score": ("device.commands.attacks", "attack_score", "Passive presentation-attack score of still images."),

@@ -28,10 +28,11 @@ from device.gateway.kiosk_view import IDLE, SCAN_IDLE, KioskView, kiosk_view
 from device.gateway.languages import DEFAULT, Language, languages
 from device.gateway.problems import Kind, Problem
 from device.gateway.verifications import Verification
+from device.gateway.voices import FOLDER, NAME, recorded
 from device.qr import svg
 
 CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; media-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 PAGES: Final = 4  # kiosk pages open at the same moment: the box's own, and a technician's
@@ -176,7 +177,7 @@ def chosen_language(wanted: str | None) -> str:
     return DEFAULT
 
 
-def page_texts(language: Language) -> str:
+def page_texts(language: Language, recorded: bool) -> str:
     """What the script needs of a language, as JSON that is safe inside a script element."""
     texts = {
         "text": language.text,
@@ -185,6 +186,7 @@ def page_texts(language: Language) -> str:
         "explanation": language.explanation,
         "attribute": language.attribute,
         "voice": language.voice,
+        "recorded": recorded,
     }
     return msgspec.json.encode(texts).decode().replace("<", "\\u003c")
 
@@ -200,9 +202,8 @@ def blueprint(gateway: Gateway) -> Blueprint:
         guard_reader()
         code = chosen_language(request.args.get("lang"))
         language = languages()[code]
-        html = render_template(
-            "kiosk.html", code=code, language=language, languages=languages(), texts=page_texts(language)
-        )
+        texts = page_texts(language, recorded(gateway.config.state, code))
+        html = render_template("kiosk.html", code=code, language=language, languages=languages(), texts=texts)
         return Response(html, mimetype="text/html", headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
     @calls.get("/kiosk/<name>")
@@ -212,6 +213,14 @@ def blueprint(gateway: Gateway) -> Blueprint:
         if kind is None:
             raise Problem(Kind.NOT_FOUND, "The page has no such part.")
         return send_from_directory(STATIC, name, mimetype=kind, etag=False, max_age=None)
+
+    @calls.get("/kiosk/voice/<code>/<name>.wav")
+    def voice(code: str, name: str) -> Response:
+        guard_reader()
+        if code not in languages() or not NAME.fullmatch(name):
+            raise Problem(Kind.NOT_FOUND, "There is no such recording.")
+        folder = (gateway.config.state / FOLDER / code).absolute()
+        return send_from_directory(folder, f"{name}.wav", mimetype="audio/wav", etag=False, max_age=None)
 
     @calls.get("/kiosk/events")
     def events() -> Response:

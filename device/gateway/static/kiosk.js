@@ -63,7 +63,7 @@ function showWork(before) {
   at("stop").disabled = false;
   document.body.dataset.stage = shown.stage;
   document.body.dataset.guidance = shown.guidance;
-  if (before.guidance !== shown.guidance) speak(texts.guidance[shown.guidance]);
+  if (before.guidance !== shown.guidance) speak(texts.guidance[shown.guidance], `guidance-${shown.guidance}`);
   drawMirror();
 }
 
@@ -91,7 +91,7 @@ function showResult() {
     if (index >= told.length && index < told.length + listed.length) item.className = "of";
   });
   at("who").lastElementChild.className = "none";
-  speak(`${say(shown.result)}. ${at("why").textContent}`);
+  speak(`${say(shown.result)}. ${at("why").textContent}`, `text-${shown.result}`, shown.explanation && `explanation-${shown.explanation}`);
   showCodes();
 }
 
@@ -156,7 +156,7 @@ function take(view) {
   if (view.view === "idle") at("proof").checked = false;
   if (view.view === "consent") {
     showConsent();
-    if (before.view !== "consent") speak(`${say("consent_title")}. ${say("consent_lead")}`);
+    if (before.view !== "consent") speak(`${say("consent_title")}. ${say("consent_lead")}`, "text-consent_lead");
   }
   if (view.view === "work") showWork(before);
   if (view.view === "result" && before.view !== "result") showResult();
@@ -202,19 +202,47 @@ function tick() {
   at("left").style.strokeDasharray = `${Math.min(100, 100 * left / span)} 100`;
   const soon = (shown.view === "work" || shown.view === "consent") && left > 0 && left <= 8 && shown.stage !== "deciding";
   document.body.classList.toggle("hurry", soon);
-  if (soon && at("soon").textContent === "") speak(say("little_time"));
+  if (soon && at("soon").textContent === "") speak(say("little_time"), "text-little_time");
   change(at("soon"), soon && shown.view === "work" ? say("little_time") : "");
   if (performance.now() - heard > 12000) show("lost");
 }
 
 // --- Speech, size, contrast ------------------------------------------------------------------------------------------
 
-function speak(text) {
-  if (at("speak").getAttribute("aria-pressed") !== "true" || !("speechSynthesis" in window)) return;
-  window.speechSynthesis.cancel();
-  const words = new SpeechSynthesisUtterance(text);
-  words.lang = texts.voice;
-  window.speechSynthesis.speak(words);
+const player = new Audio();
+let waiting = [];   // recordings that follow the one that plays
+
+function hasVoice() {
+  const language = texts.voice.split("-")[0];
+  return "speechSynthesis" in window && speechSynthesis.getVoices().some((voice) => voice.lang.startsWith(language));
+}
+
+function hush() {
+  waiting = [];
+  player.pause();
+  if ("speechSynthesis" in window) speechSynthesis.cancel();
+}
+
+function playNext() {
+  const key = waiting.shift();
+  if (!key) return;
+  player.src = `/kiosk/voice/${root.lang}/${key}.wav`;
+  player.play().catch(() => {});   // a browser that forbids sound shows the text all the same
+}
+player.addEventListener("ended", playNext);
+
+// The browser's own voice if it has one for the language, else the box's recordings of the texts with these keys.
+function speak(text, ...keys) {
+  if (at("speak").getAttribute("aria-pressed") !== "true") return;
+  hush();
+  if (hasVoice()) {
+    const words = new SpeechSynthesisUtterance(text);
+    words.lang = texts.voice;
+    speechSynthesis.speak(words);
+  } else if (texts.recorded) {
+    waiting = keys.filter(Boolean);
+    playNext();
+  }
 }
 
 function remember(id, apply) {
@@ -230,7 +258,7 @@ function remember(id, apply) {
 
 remember("larger", (on) => root.classList.toggle("larger", on));
 remember("contrast", (on) => root.classList.toggle("contrast", on));
-remember("speak", (on) => { if (!on && "speechSynthesis" in window) window.speechSynthesis.cancel(); });
+remember("speak", (on) => { if (!on) hush(); });
 
 // --- Answers ---------------------------------------------------------------------------------------------------------
 
