@@ -81,9 +81,34 @@ def embedding_needles(vectors: np.ndarray) -> dict[str, bytes]:
     return found
 
 
+class Search:
+    """All needles at once, in one pass over the data: memory is large, and the needles are many."""
+
+    def __init__(self, needles: dict[str, bytes]) -> None:
+        self._by_start: dict[bytes, list[tuple[str, bytes]]] = {}
+        for name, needle in needles.items():
+            self._by_start.setdefault(needle[:4], []).append((name, needle))
+        self._begins = np.zeros(1 << 16, bool)
+        for start in self._by_start:
+            self._begins[int.from_bytes(start[:2], "little")] = True
+
+    def __call__(self, data: bytes) -> set[str]:
+        """The names of those that are in `data`."""
+        found: set[str] = set()
+        for shift in (0, 1):
+            if len(data) < 4:
+                break
+            words = np.frombuffer(data, "<u2", (len(data) - shift) // 2, shift)
+            for at in (np.flatnonzero(self._begins[words]) * 2 + shift).tolist():
+                for name, needle in self._by_start.get(data[at : at + 4], ()):
+                    if data.startswith(needle, at):
+                        found.add(name)
+        return found
+
+
 def found_in(data: bytes, needles: dict[str, bytes]) -> set[str]:
     """Which needles are there; and `picture`, if there is a JPEG or PNG that shows the patch's size of picture."""
-    hits = {name for name, needle in needles.items() if needle in data}
+    hits = Search(needles)(data)
     return hits | ({"picture"} if any(True for _ in pictures_in(data)) else set())
 
 
@@ -113,8 +138,9 @@ def memory_of(pid: int) -> Iterator[bytes]:
 def in_memory(pids: Iterable[int], needles: dict[str, bytes]) -> dict[int, set[str]]:
     """What is found in each process; empty where nothing is."""
     found: dict[int, set[str]] = {}
+    search = Search(needles)
     for pid in pids:
-        hits = {name for region in memory_of(pid) for name, needle in needles.items() if needle in region}
+        hits = {name for region in memory_of(pid) for name in search(region)}
         if hits:
             found[pid] = hits
     return found

@@ -15,9 +15,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-HOST_ADDRESS = "192.168.217.1"
-BOX_ADDRESS = "192.168.217.2"
-LINK = "ve-vouchbox"  # how systemd-nspawn names the outer end for a machine called `vouchbox`
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -36,9 +33,13 @@ class Bottle:
     Args:
         root: its root file system; what it writes stays there.
         binds: folders of this machine that it may read, by where it sees them.
+        number: bottles that run at the same time have different ones, and with them names and addresses.
     """
 
-    def __init__(self, root: Path, binds: dict[str, Path] | None = None) -> None:
+    def __init__(self, root: Path, binds: dict[str, Path] | None = None, number: int = 0) -> None:
+        self._name = f"vouchbox{number}"
+        self.host_address = f"192.168.217.{4 * number + 1}"
+        self.address = f"192.168.217.{4 * number + 2}"
         self._root = root
         self._binds = binds or {}
         self._nspawn: subprocess.Popen[bytes] | None = None
@@ -52,7 +53,7 @@ class Bottle:
 
     def boot(self, timeout: float = 60.0) -> None:
         """Until every service that starts at boot has started, or failed to."""
-        command = ["systemd-nspawn", "--quiet", "--directory", str(self._root), "--boot", "--machine=vouchbox"]
+        command = ["systemd-nspawn", "--quiet", "--directory", str(self._root), "--boot", f"--machine={self._name}"]
         command += ["--network-veth", "--register=no", "--keep-unit", "--console=pipe", "--kill-signal=SIGRTMIN+3"]
         command += [f"--bind-ro={source}:{target}" for target, source in self._binds.items()]
         began = time.monotonic()
@@ -92,9 +93,10 @@ class Bottle:
             raise AssertionError("the bottle did not boot in time")
 
     def _link(self) -> None:
-        _host("ip", "address", "replace", f"{HOST_ADDRESS}/30", "dev", LINK)
-        _host("ip", "link", "set", LINK, "up")
-        self.run("ip", "address", "replace", f"{BOX_ADDRESS}/30", "dev", "host0")
+        link = f"ve-{self._name}"  # as systemd-nspawn names the outer end
+        _host("ip", "address", "replace", f"{self.host_address}/30", "dev", link)
+        _host("ip", "link", "set", link, "up")
+        self.run("ip", "address", "replace", f"{self.address}/30", "dev", "host0")
         self.run("ip", "link", "set", "host0", "up")
         self.run("ip", "link", "set", "lo", "up")
 

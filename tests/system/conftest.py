@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from device.commands.relying_party import RelyingParty
 from tests.system import rootfs
-from tests.system.bottle import BOX_ADDRESS, Bottle
+from tests.system.bottle import Bottle
 
 AUDIENCE = "https://relying-party.example"
 NONCE = "a-nonce-of-sixteen-or-more"
@@ -42,12 +42,13 @@ TLS = "/etc/vouchbox/tls"
 class TrustingParty(RelyingParty):
     """A relying party that trusts the box's own certificate and no other."""
 
-    def __init__(self, url: str, token: str, certificate: Path) -> None:
-        super().__init__(url, token)
+    def __init__(self, address: str, token: str, certificate: Path) -> None:
+        super().__init__(f"https://{address}:8470", token)
+        self._address = address
         self._context = ssl.create_default_context(cafile=str(certificate))
 
     def _connect(self) -> HTTPSConnection:
-        return HTTPSConnection(BOX_ADDRESS, 8470, timeout=60, context=self._context)
+        return HTTPSConnection(self._address, 8470, timeout=60, context=self._context)
 
 
 @dataclass
@@ -135,11 +136,11 @@ def stick(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def installed_bottle(base: Path, stick: Path, folder: Path, camera: str = "emulated:standard", binds=None):
+def installed_bottle(base: Path, stick: Path, folder: Path, camera: str = "emulated:standard", number: int = 0):
     """Boots `base`, installs, makes a development identity and a relying party; off again at the end."""
     with rootfs.overlay(base, folder) as root:
         put_stage_properties(root)
-        bottle = Bottle(root, {"/stick": stick, **(binds or {})})
+        bottle = Bottle(root, {"/stick": stick}, number)
         bottle.boot()
         try:
             yield install(bottle, stick, folder, camera)
@@ -167,7 +168,7 @@ def put_stage_properties(root: Path) -> None:
 def install(bottle: Bottle, stick: Path, folder: Path, camera: str) -> Installed:
     wheel = next(stick.glob("vouchbox-*.whl")).name
     began = time.monotonic()
-    command = ["/stick/provisioning/install.sh", "--camera", camera, "--listen", f"{BOX_ADDRESS}:8470", "--no-start"]
+    command = ["/stick/provisioning/install.sh", "--camera", camera, "--listen", f"{bottle.address}:8470", "--no-start"]
     bottle.run(
         *command, "--wheels", "/stick/wheels", "--models", "/stick/models", "--wheel", f"/stick/{wheel}", timeout=600
     )
@@ -180,7 +181,7 @@ def install(bottle: Bottle, stick: Path, folder: Path, camera: str) -> Installed
     )
     token = bottle.run("cat", "/root/token").output.strip()
     bottle.run("systemctl", "start", "vouchbox.target")
-    return Installed(bottle, TrustingParty(f"https://{BOX_ADDRESS}:8470", token, certificate), root_pem, seconds)
+    return Installed(bottle, TrustingParty(bottle.address, token, certificate), root_pem, seconds)
 
 
 def put_tls(bottle: Bottle, folder: Path) -> Path:
@@ -192,7 +193,9 @@ def put_tls(bottle: Bottle, folder: Path) -> Path:
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(BOX_ADDRESS))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(bottle.address))]), critical=False
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -80,6 +80,17 @@ def read(path):
     return action
 
 
+def memory(pid):
+    def action():
+        with Path(f"/proc/{pid}/maps").open() as maps:
+            start = int(maps.readline().split("-")[0], 16)
+        with Path(f"/proc/{pid}/mem").open("rb", 0) as file:
+            file.seek(start)
+            file.read(16)
+
+    return action
+
+
 def write(folder):
     def action():
         path = Path(folder) / f"probe-{os.getpid()}"
@@ -143,7 +154,7 @@ def attempts(victims):
         yield f"write {folder}", write(folder)
     for pid in victims:
         yield f"ptrace {pid}", trace(pid)
-        yield f"memory {pid}", read(f"/proc/{pid}/mem")
+        yield f"memory {pid}", memory(pid)
         yield f"signal {pid}", lambda pid=pid: os.kill(pid, 0)
     yield "io_uring", io_uring
     yield "user-namespace", lambda: called(LIBC.unshare(CLONE_NEWUSER))

@@ -11,7 +11,6 @@ import threading
 
 import pytest
 
-from tests.system.bottle import HOST_ADDRESS
 from tests.system.conftest import PYTHON, SERVICES
 from tests.system.rootfs import REPOSITORY
 
@@ -19,8 +18,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 
 PROBE = "/opt/vouchbox/probe.py"
 OWN = {
-    "vision": set(),
-    "notary": {"vision.sock", "key", "ledger", "write /var/lib/vouchbox"},
+    "vision": {"camera"},
+    "notary": {"vision.sock", "notary.sock", "key", "ledger", "write /var/lib/vouchbox"},
     "gateway": {"notary.sock", "tls-key", "tokens"},
 }
 """What a process is there for. Everything else is refused: note that the gateway, too, cannot call out."""
@@ -29,7 +28,7 @@ OWN = {
 @pytest.fixture(scope="module")
 def listener(box):
     """Somebody outside whom an escaped process could call."""
-    with socket.create_server((HOST_ADDRESS, 0)) as server:
+    with socket.create_server((box.bottle.host_address, 0)) as server:
         threading.Thread(target=_accept_all, args=(server,), daemon=True).start()
         yield server.getsockname()[1]
 
@@ -74,7 +73,7 @@ def outcomes(box, listener):
             text = f"[Service]\nType=oneshot\nExecStart={PYTHON} -I {PROBE} $ARGUMENTS\n"
         else:
             text = unit_like(name, (REPOSITORY / f"systemd/vouchbox-{name}.service").read_text())
-        arguments = " ".join([HOST_ADDRESS, str(listener), *victims])
+        arguments = " ".join([box.bottle.host_address, str(listener), *victims])
         text = text.replace("$ARGUMENTS", arguments)
         box.bottle.run("sh", "-c", f"cat > /run/systemd/system/probe-{name}.service <<'E'\n{text}\nE\n")
         box.bottle.run("systemctl", "daemon-reload")
