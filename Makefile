@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .PHONY: help demo test lint unit models conformance clean
+.PHONY: test-fleet test-killed test-scale
 .PHONY: install uninstall test-system test-arm64 lock check-aarch64 sbom audit memory
 
 help:
@@ -12,6 +13,8 @@ help:
 	@echo "make test         linters, types, import contracts and tests"
 	@echo "make install      puts the product on this box (root); make uninstall takes it off and leaves ledger and keys"
 	@echo "make test-system  installs and boots whole systems in containers (root, debootstrap, systemd-container)"
+	@echo "make test-fleet   ten boxes in network namespaces, rolled out to by Ansible (root)"
+	@echo "make test-killed  provisioning killed at a hundred moments; make test-scale: 100,000 enrolments"
 	@echo "make test-arm64   unit and document tests in an arm64 system under qemu (root, qemu-user-static)"
 	@echo "make check-aarch64  every locked wheel for 64-bit ARM resolves; make lock writes the locks anew"
 	@echo "make sbom audit   bill of materials (CycloneDX), known vulnerabilities of what a box installs"
@@ -58,6 +61,17 @@ uninstall:
 
 test-system: $(VENV)/.models
 	$(BIN)/python -m pytest tests/system -m system -s --timeout=1500
+
+# Ansible has an environment of its own: what runs a fleet is not what runs a box.
+test-fleet: $(VENV)/.models
+	tests/fleet/run.sh $(BIN)/python
+
+test-killed: $(VENV)/.models
+	VOUCHBOX_KILLS=100 $(BIN)/python -m pytest tests/provisioning/test_killed.py --timeout=3600
+
+test-scale: $(VENV)/.models
+	$(BIN)/python -m tests.scale.simulate
+	VOUCHBOX_BOXES=100000 $(BIN)/python -m pytest tests/scale --timeout=3600
 
 test-arm64: $(VENV)/.ready
 	$(BIN)/python -m tests.system.arm64
