@@ -146,6 +146,16 @@ def in_memory(pids: Iterable[int], needles: dict[str, bytes]) -> dict[int, set[s
     return found
 
 
+def glimpsed(pids: Iterable[int], patch: np.ndarray) -> bool:
+    """Whether the plain pattern is in the memory of one of these processes now: quick, for looking often."""
+    rows = [patch[row, _PIXELS].tobytes() for row in _ROWS]
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it may end while it is read
+            if any(row in region for region in memory_of(pid) for row in rows):
+                return True
+    return False
+
+
 def in_files(folders: Iterable[Path], needles: dict[str, bytes]) -> dict[str, set[str]]:
     """What is found in plain files below `folders`."""
     found = {}

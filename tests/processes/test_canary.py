@@ -117,33 +117,23 @@ def rooms(_models, tmp_path):
     running.close()
 
 
-def pixels_seen_in_the_worker(rooms: Rooms, party: Listening, verification: str, needles: dict[str, bytes]) -> set[str]:
-    """Looks into the serving worker until the pattern is seen there, or the verification is over."""
-    while party.state(verification)["state"] == "running":
-        with contextlib.suppress(OSError):  # it may end while it is read
-            seen = canary.in_memory(rooms.workers(), needles)
-            if seen:
-                return set().union(*seen.values())
-        time.sleep(0.2)
-    return set()
-
-
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_nothing_of_the_frames_is_left_anywhere(rooms):
     party = rooms.wait_ready()
     pixels = canary.pixel_needles(rooms.patch) | canary.compressed_needles(rooms.patch)
     before = rooms.workers()
     verification = party.open(AUDIENCE, NONCE, "demo", int(time.time()))
-    in_worker = pixels_seen_in_the_worker(rooms, party, verification, pixels)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 180
+    seen_in_worker = False
     while party.state(verification)["state"] == "running" and time.monotonic() < deadline:
-        time.sleep(0.2)
+        seen_in_worker = seen_in_worker or canary.glimpsed(rooms.workers() & before, rooms.patch)
+        time.sleep(0.1)
     state = party.state(verification)
     party.verdict(verification)
     # What the patch does to the checks is not the question; that the whole course was run is.
     print(f"outcome {state['outcome']}, {len(rooms.embeddings())} embeddings")
     assert state["state"] == "finished", state
-    assert {"full-rgb-5"} <= in_worker, "the search did not see the pattern where it surely was"
+    assert seen_in_worker, "the search did not see the pattern where it surely was"
 
     while rooms.workers() & before and time.monotonic() < deadline:
         time.sleep(0.1)

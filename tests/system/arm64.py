@@ -1,0 +1,88 @@
+"""The unit and document tests on 64-bit ARM, where there is no board: a Debian for arm64, run by qemu-user.
+
+In: nothing. Out: pytest's words, and exit 0 if all passed. `make test-arm64` runs this; it takes long, since every
+instruction is translated. Figures of speed from here mean nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.system import rootfs
+
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+DESCRIPTION = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
+TOOLS = ("pytest", "pytest-timeout", "hypothesis", "pillow")
+TESTS = (
+    "tests/test_protocol.py",
+    "tests/test_channel.py",
+    "tests/vision/inference/test_model.py",
+    "tests/vision/document",
+)
+
+
+def why_not() -> str:
+    """What is lacking beyond what every system test needs; empty if nothing is."""
+    if reason := rootfs.why_not():
+        return reason
+    if not DESCRIPTION.exists():
+        return "qemu-user-static is not installed"
+    if not (BINFMT / "register").exists():
+        subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)], check=False, capture_output=True)
+    if not (BINFMT / "register").exists():
+        return "this kernel has no binfmt_misc"
+    if not (BINFMT / "qemu-aarch64").exists():
+        (BINFMT / "register").write_text(DESCRIPTION.read_text().strip())
+    return ""
+
+
+def wheels() -> Path:
+    """The box's locked wheels, and those of the test tools."""
+    folder = rootfs.box_wheels("3.13", "aarch64")
+    if not list(folder.glob("pytest-*.whl")):
+        from lock import target_options
+
+        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-q"]
+        subprocess.run([*command, *target_options("3.13", "aarch64"), "-d", str(folder), *TOOLS], check=True)
+    return folder
+
+
+def copy_checkout(target: Path) -> None:
+    """What git knows, and the face models."""
+    listed = subprocess.run(["git", "ls-files"], cwd=rootfs.REPOSITORY, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        source = rootfs.REPOSITORY / name
+        if source.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target / name)
+    shutil.copytree(rootfs.REPOSITORY / "models/installed", target / "models/installed", dirs_exist_ok=True)
+
+
+def main() -> int:
+    """Builds, installs, runs."""
+    if reason := why_not():
+        print(f"vouchbox: make test-arm64 cannot run here: {reason}", file=sys.stderr)
+        return 2
+    recipe = rootfs.Recipe(architecture="arm64", first=("python3", "python3-venv"), packages=(), wheels=(), compiled=())
+    base, upper = rootfs.base(recipe), rootfs.cache_folder() / "arm64-run"
+    shutil.rmtree(upper, ignore_errors=True)
+    with rootfs.overlay(base, upper) as root, rootfs.inside(root):
+        print(rootfs.in_chroot(root, "uname", "-m").strip(), flush=True)
+        shutil.copytree(wheels(), root / "wheels")
+        copy_checkout(root / "checkout")
+        rootfs.in_chroot(root, "python3", "-m", "venv", "/venv")
+        lock = "/checkout/requirements/box-py3.13-aarch64.lock"
+        pip = ("/venv/bin/pip", "install", "-q", "--no-index", "--find-links", "/wheels")
+        rootfs.in_chroot(root, *pip, "--no-deps", "--require-hashes", "-r", lock)
+        rootfs.in_chroot(root, *pip, *TOOLS)
+        command = ["chroot", str(root), "/usr/bin/env", "-C", "/checkout", "/venv/bin/python", "-m", "pytest"]
+        ended = subprocess.run([*command, "-q", "--timeout=1800", "-p", "no:cacheprovider", *TESTS], check=False)
+    shutil.rmtree(upper, ignore_errors=True)
+    return ended.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Canary frames in a box: after a verification whose frames carried a known pattern, the box has none of it.
+
+Looked at: every file on the bottle's writable disk and in its /run, the journal, the ledger, the memory of every
+process of the three services that lives on. Embeddings cannot be noted by the test inside the unit, which can write
+nowhere; they are looked for in `tests/processes/test_canary.py`.
+"""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import canary
+from tests.system.conftest import SERVICES
+from tests.system.rootfs import REPOSITORY
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
+
+DROP_IN = "/run/systemd/system/vouchbox-vision.service.d/canary.conf"
+PLACE = "opt/vouchbox/canary"
+PERSON = {"ERIKSSON": b"ERIKSSON", "ANNA MARIA": b"ANNA MARIA"}
+
+
+@pytest.fixture
+def stamped(box):
+    """The box, with every second frame's corner stamped by the spy."""
+    patch = canary.make_patch()
+    place = box.bottle.root / PLACE
+    shutil.copytree(REPOSITORY / "tests/spy", place)
+    (place / "patch.bin").write_bytes(patch.tobytes())
+    box.bottle.run("mkdir", "-p", str(Path(DROP_IN).parent))
+    setting = f"[Service]\nEnvironment=PYTHONPATH=/{PLACE} VOUCHBOX_CANARY=/{PLACE}\n"
+    box.bottle.run("sh", "-c", f"printf '{setting}' > {DROP_IN}; systemctl daemon-reload")
+    box.bottle.run("systemctl", "restart", "vouchbox-vision")
+    box.wait_well()
+    yield box, patch
+    box.bottle.run("rm", DROP_IN)
+    box.bottle.run("systemctl", "daemon-reload")
+    box.bottle.run("systemctl", "restart", "vouchbox-vision")
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def test_a_box_keeps_nothing_of_what_it_saw(stamped):
+    box, patch = stamped
+    needles = canary.pixel_needles(patch) | canary.compressed_needles(patch)
+    verification = box.open()
+    seen = False
+    while box.party.state(verification)["state"] == "running":
+        seen = seen or canary.glimpsed(box.bottle.outer_pids("vouchbox-vision"), patch)
+        time.sleep(0.1)
+    assert seen, "the search did not see the pattern where it surely was: in the worker, while it worked"
+    box.party.verdict(verification)
+    time.sleep(2)  # the worker ends
+
+    shutil.rmtree(box.bottle.root / PLACE)  # the test's own copy of the pattern
+    pids = [pid for service in SERVICES for pid in box.bottle.outer_pids(f"vouchbox-{service}")]
+    assert len(pids) >= 4
+    assert canary.in_memory(pids, needles) == {}
+    upper = box.bottle.root.parent / "upper"
+    inner = Path(f"/proc/{box.bottle.leader}/root")
+    places = [
+        upper / "var",
+        upper / "etc",
+        upper / "root",
+        upper / "tmp",
+        inner / "run",
+        inner / "tmp",
+        inner / "dev/shm",
+    ]
+    places = [place for place in places if place.is_dir()]
+    print(
+        f"{len(pids)} processes, {sum(1 for place in places for _ in place.rglob('*'))} files, {len(needles)} needles"
+    )
+    assert canary.in_files(places, needles | PERSON) == {}
+    journal = box.bottle.run("journalctl", "--output=export", "--no-pager").output.encode()
+    assert canary.found_in(journal, needles | PERSON) == set()
+    cores = [path for path in (upper / "var").rglob("*core*") if path.is_file() and "coredump" in str(path)]
+    assert cores == []
