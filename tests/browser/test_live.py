@@ -1,8 +1,8 @@
 """Whole verifications in the system's Chromium, against the three real processes and the emulated camera.
 
 One for each scenario: the person presses yes, the page guides, and ends as the API says it ended. Needs the extra
-[browser] and `chromium`; `$VOUCHBOX_SCREENSHOTS` keeps a picture of each result. `$VOUCHBOX_SCENARIOS` (names, or `all`)
-says which are played apart from the first few, as each is a whole verification.
+[browser] and `chromium`; `$VOUCHBOX_SCREENSHOTS` keeps a picture of each result. `$VOUCHBOX_SCENARIOS` (names, or
+`all`) says which are played apart from the first few, as each is a whole verification.
 """
 
 from __future__ import annotations

@@ -116,6 +116,24 @@ def test_the_page_is_there_at_once(box: Box, browser: Any) -> None:  # noqa: F81
     assert paint <= 500
 
 
+@pytest.mark.parametrize("code", ["en", "hi"])
+def test_everything_is_within_reach_of_somebody_who_sits(box: Box, browser: Any, code: str) -> None:  # noqa: F811
+    """On a tall screen nothing to press is in the upper third, and nothing has left the screen."""
+    scans(box)
+    box.notary.health = Health("", "", 3, False, by_code=True)
+    screen = Screen(browser, box.service.url, SIZES[1], code)
+    screen.page.click("#low")
+    screen.page.click("#scan")
+    screen.page.locator("#yes").wait_for()
+    for id in ("yes", "no", "low"):
+        at = screen.page.evaluate(
+            f"(({{top, bottom}}) => [top, bottom])(document.getElementById('{id}').getBoundingClientRect())"
+        )
+        assert 1920 / 3 <= at[0] <= at[1] <= 1920, (id, at)
+    screen.check(f"{code}-low-consent")
+    screen.context.close()
+
+
 def test_a_press_stops_the_codes(box: Box, browser: Any) -> None:  # noqa: F811
     """WCAG 2.2.2: what moves by itself for more than five seconds can be stopped."""
     box.notary.health = Health("", "", 3, False, by_code=True)

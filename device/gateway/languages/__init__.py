@@ -120,6 +120,7 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     larger: Text
     contrast: Text
     speak: Text
+    low: Text
     scan: Text
     want_proof: Text
     code_verdict: Text

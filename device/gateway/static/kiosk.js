@@ -257,6 +257,7 @@ function remember(id, apply) {
 }
 
 remember("larger", (on) => root.classList.toggle("larger", on));
+remember("low", (on) => root.classList.toggle("low", on));
 remember("contrast", (on) => root.classList.toggle("contrast", on));
 remember("speak", (on) => { if (!on) hush(); });
 
