@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from device.errors import InputError
-from device.evaluation.documents import DocumentFigures, figures, load_truth, read_cases
+from device.evaluation.documents import LEGIBLE_PX, DocumentFigures, figures, load_truth, read_cases
 from device.evaluation.documents_report import page
 from device.vision.document.barcode import Barcode
 from device.vision.document.fusion import DocumentFusion, DocumentResult
@@ -134,5 +134,6 @@ def figures_as_text(found: DocumentFigures) -> str:
     """The figures for people."""
     return (
         f"{found.exact} of {found.total} exact ({found.exact / found.total:.1%}), characters wrong {found.cer:.2%}, "
-        f"{found.wrong_but_consistent} wrong but consistent, {found.cpu_ms_median:.0f} ms of CPU (median)"
+        f"{found.wrong_but_consistent} wrong but consistent, {found.cpu_ms_median:.0f} ms of CPU (median); "
+        f"of characters of {LEGIBLE_PX:.0f} px and more {found.legible_exact} of {found.legible}"
     )

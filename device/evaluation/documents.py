@@ -2,7 +2,7 @@
 
 In: a folder with `truth.json`, a list of `{"file", "lines"}` (other keys are left alone), and the images that it names.
 Out: `DocumentFigures`: how many zones are exactly right, the character error rate, how many wrong texts the reader
-would have called consistent, and its CPU time.
+would have called consistent, its CPU time, and the same for those with characters of at least `LEGIBLE_PX`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from device.vision.stills import load_still
 
 CALENDAR = (None, Reason.DOCUMENT_EXPIRED)
 """What may speak against a text that is called consistent here: specimens are expired."""
+
+
+LEGIBLE_PX = 12.0
+"""Distance of neighbouring characters, which is about their height (Doc 9303-3 section 4.4), from which print counts as
+large enough. An image in which nothing was found counts too."""
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -56,6 +61,13 @@ class DocumentCase:
         return self.reading.mrz is not None and self.reading.mrz.reason in CALENDAR
 
     @property
+    def pitch(self) -> float:
+        """Distance of neighbouring characters, px, as it was seen; infinite if nothing was found."""
+        lines = self.reading.lines
+        pitches = [float(np.linalg.norm(line.quad[1] - line.quad[0])) / len(line) for line in lines if len(line)]
+        return min(pitches, default=float("inf"))
+
+    @property
     def errors(self) -> int:
         """Edit distance of the text; every character counts if nothing was read."""
         lines = [*self.lines, *[""] * len(self.truth.lines)]
@@ -82,6 +94,8 @@ class DocumentFigures:
     cer: float
     wrong_but_consistent: int
     cpu_ms_median: float
+    legible: int = 0
+    legible_exact: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -117,12 +131,15 @@ def figures(cases: list[DocumentCase]) -> DocumentFigures:
     """What the cases come to. Raises `InputError` if there are none."""
     if not cases:
         raise InputError("truth.json names no image: there is nothing to measure")
+    legible = [case for case in cases if case.pitch >= LEGIBLE_PX]
     return DocumentFigures(
         total=len(cases),
         exact=sum(case.exact for case in cases),
         cer=sum(case.errors for case in cases) / max(1, sum(len(line) for case in cases for line in case.truth.lines)),
         wrong_but_consistent=sum(case.consistent and not case.exact for case in cases),
         cpu_ms_median=statistics.median(case.reading.cpu_ms for case in cases),
+        legible=len(legible),
+        legible_exact=sum(case.exact for case in legible),
     )
 
 

@@ -7,14 +7,14 @@ the float and of the int8 network on the same freshly rendered crops.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from device.vision.document.textline import HEIGHT
+from models.training.export import Runner, export
 from models.training.textline import CLASSES, TextLine, to_input
 from models.training.textline_render import WIDTH, LineRenderer
 
@@ -60,41 +60,14 @@ def wide_crops(renderer: LineRenderer, count: int) -> np.ndarray:
     return np.stack(rows)
 
 
-def export(network: TextLine, output: Path, calibration: np.ndarray) -> None:
-    """Writes the int8 model; `calibration` is (N, 32, INPUT_WIDTH) uint8."""
-    import litert_torch
-    from ai_edge_quantizer import quantizer, recipe
-
-    wrapped = litert_torch.to_channel_last_io(Exported(network).eval(), args=[0])
-    example = (torch.zeros(1, 32, INPUT_WIDTH, 1),)
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "float.tflite"
-        litert_torch.convert(wrapped, example).export(str(plain))
-        quantise = quantizer.Quantizer(str(plain))
-        quantise.load_quantization_recipe(recipe.static_wi8_ai8())
-        signature, name = _signature(plain)
-        samples = [{name: (image.astype(np.float32) / 127.5 - 1)[None, :, :, None]} for image in calibration]
-        statistics = quantise.calibrate({signature: samples})
-        output.unlink(missing_ok=True)
-        quantise.quantize(statistics).export_model(str(output))
-
-
-def _signature(path: Path) -> tuple[str, str]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    signatures = Interpreter(model_path=str(path)).get_signature_list()
-    key = next(iter(signatures))
-    return key, signatures[key]["inputs"][0]
+def as_inputs(crops: np.ndarray) -> list[np.ndarray]:
+    """(N, 32, INPUT_WIDTH) uint8 as the network gets them, one (1, 32, INPUT_WIDTH, 1) float32 each."""
+    return [(image.astype(np.float32) / 127.5 - 1)[None, :, :, None] for image in crops]
 
 
 def compare(network: nn.Module, path: Path, renderer: LineRenderer, count: int) -> tuple[float, float]:
     """Accuracy at character centres of (float network, int8 model), over `count` rendered crops."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path), num_threads=1)
-    interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    scale, zero = source["quantization"]
+    quantised = Runner(path)
     right = np.zeros(2)
     total = 0
     for _ in range(count):
@@ -102,12 +75,10 @@ def compare(network: nn.Module, path: Path, renderer: LineRenderer, count: int) 
         centre = (heat > 0.8) & (classes >= 0)
         wide = np.pad(image, ((0, 0), (0, INPUT_WIDTH - WIDTH)), mode="edge")
         with torch.no_grad():
-            answer = network(to_input(torch.from_numpy(wide)[None]))[0, :CLASSES, 0].argmax(0).numpy()[: len(classes)]
-        pixels = np.rint((wide.astype(np.float32) / 127.5 - 1) / scale + zero).clip(-128, 127).astype(np.int8)
-        interpreter.set_tensor(source["index"], pixels[None, :, :, None])
-        interpreter.invoke()
-        quantised = interpreter.get_tensor(target["index"])[0, : len(classes), :CLASSES].argmax(1)
-        right += [(answer[centre] == classes[centre]).sum(), (quantised[centre] == classes[centre]).sum()]
+            plain = network(to_input(torch.from_numpy(wide)[None]))[0, :CLASSES, 0].argmax(0).numpy()[: len(classes)]
+        logits = next(output for output in quantised(as_inputs(wide[None])[0]) if output.shape[2] == CLASSES)
+        answer = logits[0, : len(classes)].argmax(1)
+        right += [(plain[centre] == classes[centre]).sum(), (answer[centre] == classes[centre]).sum()]
         total += int(centre.sum())
     return float(right[0] / total), float(right[1] / total)
 
@@ -123,9 +94,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     network = load(arguments.run)
-    export(network, arguments.output, wide_crops(LineRenderer(4242, arguments.fonts), arguments.calibration))
-    data = arguments.output.read_bytes()
-    print(f"{arguments.output}: {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}")
+    calibration = as_inputs(wide_crops(LineRenderer(4242, arguments.fonts), arguments.calibration))
+    digest = export(Exported(network), (HEIGHT, INPUT_WIDTH, 1), calibration, arguments.output)
+    print(f"{arguments.output}: {arguments.output.stat().st_size} bytes, SHA-256 {digest}")
     plain, quantised = compare(network, arguments.output, LineRenderer(99_999, arguments.fonts), arguments.compare)
     print(f"accuracy at character centres: float {plain:.4f}, int8 {quantised:.4f}")
 

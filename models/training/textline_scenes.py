@@ -21,7 +21,8 @@ from device.vision.document.mrz_fields import DocumentFields, PartialDate
 from device.vision.document.mrz_layouts import compose
 from models.training import textline_content
 
-DOTS = 12  # px a millimetre of the print
+DOTS = 12  # px a millimetre of the print, as the canvas has it
+FEWER_DOTS = 8  # the same for small photographs
 PITCH = 2.54  # mm
 CAPITAL = 2.5  # mm, height of the font's capitals at ten characters an inch
 TODAY = datetime.date(2026, 6, 1)
@@ -90,9 +91,10 @@ class Scenes:
         self._seed, self._layouts, self._frame = seed, layouts, frame
         self._rng = np.random.default_rng(seed)
         self._altered, self._hard, self._capital = altered, hard, capital
-        self._papers = papers()
-        self._font = ImageFont.truetype(str(OCR_B), round(PITCH / 0.723 * DOTS))
-        self._plain = ImageFont.load_default(3 * DOTS)
+        self._dots = DOTS if frame is None or frame[0] > 640 else FEWER_DOTS
+        self._papers = papers(self._dots)
+        self._font = ImageFont.truetype(str(OCR_B), round(PITCH / 0.723 * self._dots))
+        self._plain = ImageFont.load_default(3 * self._dots)
 
     def at(self, index: int) -> Scene:
         """Photograph number `index`, whatever was drawn before."""
@@ -111,7 +113,7 @@ class Scenes:
         largest = 0.93 * min(frame[0] / SIZES[layout][0], frame[1] / SIZES[layout][1]) * CAPITAL
         low, high = self._capital
         capital = float(np.exp(rng.uniform(np.log(low), np.log(max(low * 1.01, min(high, largest))))))
-        image = self._photograph(page, frame, capital / CAPITAL / DOTS)
+        image = self._photograph(page, frame, capital / CAPITAL / self._dots)
         return Scene(image, lines, layout, capital)
 
     def _fields(self, layout: str) -> DocumentFields:
@@ -151,23 +153,23 @@ class Scenes:
                 return (*lines[:row], changed, *lines[row + 1 :])
 
     def _page(self, layout: str, lines: tuple[str, ...]) -> np.ndarray:
-        rng = self._rng
-        width, height = (round(side * DOTS) for side in SIZES[layout])
+        rng, dots = self._rng, self._dots
+        width, height = (round(side * dots) for side in SIZES[layout])
         page = Pillow.fromarray(self._papers[rng.integers(len(self._papers))][:height, :width])
         draw = ImageDraw.Draw(page)
         pitch = rng.uniform(*LINE_PITCH[len(lines)])
-        foot = height / DOTS - rng.uniform(4.5, 8)
+        foot = height / dots - rng.uniform(4.5, 8)
         top = foot - pitch * (len(lines) - 1) - 6
         for row in range(int(rng.integers(2, 7))):
             if 4 + row * 7 < top - 4:
                 words = " ".join(textline_content.word(rng).title() for _ in range(3))
-                draw.text((rng.uniform(30, 45) * DOTS, (4 + row * 7) * DOTS), words, (60, 60, 80), self._plain)
-        draw.rectangle((5 * DOTS, 8 * DOTS, 27 * DOTS, (top - 3) * DOTS), fill=tuple(rng.integers(90, 190, 3).tolist()))
+                draw.text((rng.uniform(30, 45) * dots, (4 + row * 7) * dots), words, (60, 60, 80), self._plain)
+        draw.rectangle((5 * dots, 8 * dots, 27 * dots, (top - 3) * dots), fill=tuple(rng.integers(90, 190, 3).tolist()))
         left = (SIZES[layout][0] - len(lines[-1]) * PITCH) / 2
         ink = tuple(rng.integers(10, 70, 3).tolist())
         for row, line in enumerate(lines):
             for column, character in enumerate(line):
-                place = ((left + column * PITCH) * DOTS, (foot - (len(lines) - 1 - row) * pitch) * DOTS)
+                place = ((left + column * PITCH) * dots, (foot - (len(lines) - 1 - row) * pitch) * dots)
                 draw.text(place, character, ink, self._font, anchor="ls")
         return np.asarray(page)
 
@@ -190,7 +192,7 @@ class Scenes:
         map_ = cv2.getPerspectiveTransform(sheet, corners.astype(np.float32))
         seen = cv2.warpPerspective(soft, map_, frame, flags=cv2.INTER_LINEAR)
         mask = cv2.warpPerspective(np.full((height, width), 255, np.uint8), map_, frame)
-        return self._lens(np.where(mask[..., None] > 127, seen, background), scale * CAPITAL * DOTS)
+        return self._lens(np.where(mask[..., None] > 127, seen, background), scale * CAPITAL * self._dots)
 
     def _lens(self, image: np.ndarray, capital: float) -> np.ndarray:
         rng, hard = self._rng, self._hard
@@ -210,7 +212,8 @@ class Scenes:
 
 
 @cache
-def papers() -> list[np.ndarray]:
-    """Security papers of the largest document, (1056, 1500, 3) uint8 RGB."""
+def papers(dots: int = DOTS) -> list[np.ndarray]:
+    """Security papers of the largest document, (88 × dots, 125 × dots, 3) uint8 RGB."""
     tints = ((214, 226, 232), (226, 230, 214), (240, 226, 220), (236, 236, 240))
-    return [Canvas(125, 88, tint, index).image for index, tint in enumerate(tints)]
+    sheets = [Canvas(125, 88, tint, index).image for index, tint in enumerate(tints)]
+    return [cv2.resize(sheet, (125 * dots, 88 * dots), interpolation=cv2.INTER_AREA) for sheet in sheets]
