@@ -10,5 +10,6 @@ while [ $# -gt 0 ]; do
 done
 host=$1
 shift
+cd "$FLEET_FOLDER/$host"
 exec ip netns exec "$host" env PYTHONPATH="$FLEET_DEPENDENCIES" PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 \
   "VOUCHBOX_CONFIG=$FLEET_FOLDER/$host/config.toml" /bin/sh -c "$*"
