@@ -1,10 +1,12 @@
-"""Turns a trained attack detector into an int8 model and tells what the manifest has to say of it.
+"""Turns a trained attack detector, or a committee of them, into an int8 model and tells what the manifest says of it.
 
-In: `--run` folder with `checkpoint.pt`, the faces of `attack_data` (for calibration and the threshold). Out: the model,
-and on the console its size and SHA-256, the float and the int8 network's equal error rate on devel, and the threshold
-set there for the fused score (`--bpcer` of single bona fide frames above it).
+In: `--run` folders with a `checkpoint.pt` each, the faces of `attack_data` (for calibration and the threshold). Out:
+the model, and on the console its size and SHA-256, the float and the int8 network's equal error rate on devel, and the
+threshold set there for the fused score (`--bpcer` of single bona fide frames above it).
 
-    python -m models.training.attack_export --run DIR --cache DIR --faces faces.jsonl --output models/NAME.tflite
+`--shifted` measures the same frames through one more simulated camera as well: what is left on another camera.
+
+    python -m models.training.attack_export --run DIR... --cache DIR --faces faces.jsonl --output models/NAME.tflite
 """
 
 from __future__ import annotations
@@ -15,22 +17,32 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from models.training.attack_cache import GROUPS, SIZE
-from models.training.attack_data import load_samples
-from models.training.attack_network import INPUT, AttackNetwork
+from device.vision.liveness.crops import stacked_crops
+from models.training.attack_cache import GROUPS, SIZE, TIGHT, WIDE
+from models.training.attack_data import Sample, load_samples
+from models.training.attack_network import INPUT, AttackNetwork, Committee
+from models.training.attack_scene import camera
 from models.training.attacks import attack_scores, equal_error, frames
 
 
-def load(run: Path) -> AttackNetwork:
+def load(runs: list[Path]) -> nn.Module:
+    """The averaged weights of each run, as a committee if there are several."""
+    members = [load_one(run) for run in runs]
+    return Committee(members).eval() if len(members) > 1 else members[0]
+
+
+def load_one(run: Path) -> nn.Module:
     """The averaged weights of a run."""
     state = torch.load(run / "checkpoint.pt", map_location="cpu")
     network = AttackNetwork()
     network.load_state_dict(state["network"])
-    print(f"checkpoint of step {state['step']}")
+    print(f"{run.name}: checkpoint of step {state['step']}")
     return network.eval()
 
 
@@ -49,7 +61,18 @@ def calibration(caches: list[Path], count: int, without_replay: bool) -> npt.NDA
     return np.concatenate(found)[:count].astype(np.float32) / 255.0
 
 
-def export(network: AttackNetwork, output: Path, samples: npt.NDArray[np.float32]) -> None:
+def through_another_camera(samples: list[Sample]) -> torch.Tensor:
+    """Network inputs of real frames that one more simulated camera has seen (`attack_scene.camera`, strength 0.5)."""
+    rng = np.random.default_rng(5)
+    inputs = []
+    for sample in samples:
+        image = cv2.cvtColor(cv2.imread(sample.file), cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0
+        pair = stacked_crops(camera(rng, image, 0.5), sample.square, INPUT, TIGHT, WIDE)
+        inputs.append(torch.from_numpy(pair.astype(np.float32).transpose(2, 0, 1)[None] / 255.0))
+    return torch.cat(inputs)
+
+
+def export(network: nn.Module, output: Path, samples: npt.NDArray[np.float32]) -> None:
     """Writes the int8 model: weights and activations int8, static ranges from `samples`."""
     import litert_torch
     from ai_edge_litert.interpreter import Interpreter
@@ -96,12 +119,13 @@ def int8_scores(path: Path, inputs: torch.Tensor) -> tuple[npt.NDArray[np.float6
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, nargs="+")
     parser.add_argument("--cache", type=Path, nargs="+", required=True)
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--calibration", type=int, default=300)
     parser.add_argument("--bpcer", type=float, default=0.03)
+    parser.add_argument("--shifted", action="store_true")
     parser.add_argument("--without-replay", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -109,13 +133,18 @@ def main() -> None:
     export(network, arguments.output, calibration(arguments.cache, arguments.calibration, arguments.without_replay))
     data = arguments.output.read_bytes()
     print(f"{arguments.output}: {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}")
-    devel = list(frames([sample for sample in load_samples(arguments.faces) if sample.group == "replay/devel"]))
+    samples = [sample for sample in load_samples(arguments.faces) if sample.group == "replay/devel"]
+    devel = list(frames(samples))
     inputs = torch.cat([tensor for _, tensor in devel])
     attacks = np.array([sample.label == "attack" for sample, _ in devel])
     scores, cost = int8_scores(arguments.output, inputs)
     plain = attack_scores(network, inputs)
     print(f"devel, single frames: float EER {equal_error(plain, attacks):.4f}, int8 {equal_error(scores, attacks):.4f}")
     print(f"{cost:.2f} ms CPU a frame, one thread")
+    if arguments.shifted:
+        shifted, _ = int8_scores(arguments.output, through_another_camera(samples))
+        above = (shifted[attacks][:, None] > shifted[~attacks]).mean()
+        print(f"the same frames through another camera: int8 EER {equal_error(shifted, attacks):.4f}, AUC {above:.4f}")
     people = np.sort(scores[~attacks])
     threshold = float(people[min(len(people) - 1, int(np.ceil(len(people) * (1 - arguments.bpcer))) - 1)])
     print(f"threshold {threshold:.4f}: devel BPCER {np.mean(scores[~attacks] > threshold):.4f}, ", end="")

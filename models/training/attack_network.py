@@ -51,6 +51,20 @@ class Branch(nn.Module):
         return self.body(x).mean(dim=(2, 3))
 
 
+class Committee(nn.Module):
+    """Several networks and the mean of their logits, as one."""
+
+    def __init__(self, members: list[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        total = self.members[0](x)
+        for member in self.members[1:]:
+            total = total + member(x)
+        return total / len(self.members)
+
+
 class AttackNetwork(nn.Module):
     """Both branches and the decision over them; in training also each branch's own opinion."""
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from torch.nn import functional
 
 from device.vision.liveness.crops import stacked_crops
@@ -38,7 +39,7 @@ def frames(samples: list[Sample]) -> Iterator[tuple[Sample, torch.Tensor]]:
         yield sample, torch.from_numpy(pair.astype(np.float32).transpose(2, 0, 1)[None] / 255.0)
 
 
-def attack_scores(network: AttackNetwork, inputs: torch.Tensor) -> npt.NDArray[np.float64]:
+def attack_scores(network: nn.Module, inputs: torch.Tensor) -> npt.NDArray[np.float64]:
     """1 - p(bona fide) of each."""
     with torch.no_grad():
         scores = [1 - functional.softmax(network(part), dim=1)[:, 0] for part in inputs.split(64)]
