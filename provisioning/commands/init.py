@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import click
@@ -9,11 +10,11 @@ import click
 from provisioning.box import open_box
 from provisioning.commands.common import json_option, say
 from provisioning.files import write_atomic
-from provisioning.initialise import initialise
+from provisioning.initialise import box_name, initialise
 
 
 @click.command()
-@click.option("--name", required=True, help="The box's name, as its certificate will have it, e.g. branch-12-left.")
+@click.option("--name", default="", help="The box's name, as its certificate will have it; else its host name.")
 @click.option("--camera", default="", metavar="CAMERA", help="picamera2, v4l2:/dev/video0, gstreamer:PIPELINE …")
 @click.option(
     "--keystore", default="", metavar="STORE", help="file, tpm, tpm:TCTI or a pkcs11: URI; else the best there is."
@@ -30,7 +31,9 @@ def init(
     config: Path | None, name: str, camera: str, keystore: str, state: str, request: Path | None, *, as_json: bool
 ) -> None:
     """A bare box: its identity, its key in the best key store present, its certificate request."""
-    done = initialise(open_box(config), name, camera=camera, keystore=keystore, state=state)
+    box = open_box(config)
+    name = name or (box_name(box) if box.generations() else socket.gethostname())
+    done = initialise(box, name, camera=camera, keystore=keystore, state=state)
     if request is not None:
         write_atomic(request, done.request.read_bytes())
     place = request or done.request

@@ -11,8 +11,10 @@ from rich.table import Table
 
 from device.errors import ConfigurationError
 from device.notary.policy import load_policies
+from device.notary.requesters import add_requester, remove_requester, requesters_file
 from provisioning.box import BoxFolder, open_box
 from provisioning.commands.common import confirm, json_option, say, yes_option
+from provisioning.ownership import NOTARY, acting_as
 from provisioning.relying_parties import PartiesFile, make_party
 
 _TOKEN_FILE = click.option(
@@ -33,6 +35,11 @@ def relying_party() -> None:
 @click.option("--policy", "policies", multiple=True, required=True, help="A policy that it may ask for. Repeatable.")
 @click.option("--audience", "audiences", multiple=True, required=True, help="An audience that it may name. Repeatable.")
 @click.option("--monitor", is_flag=True, help="It may read /metrics.")
+@click.option(
+    "--request-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Its public key (PEM, as `vouchbox request --new-key` prints it): it may ask by code, without a network.",
+)
 @_TOKEN_FILE
 @json_option
 @click.pass_obj
@@ -42,6 +49,7 @@ def add(
     name: str,
     policies: tuple[str, ...],
     audiences: tuple[str, ...],
+    request_key: Path | None,
     token_file: Path | None,
     *,
     monitor: bool,
@@ -50,6 +58,10 @@ def add(
     """Registers a relying party and tells its token, once."""
     box = open_box(config)
     _require_policies(box, policies)
+    if request_key is not None:
+        key = request_key.read_text(encoding="utf-8", errors="replace")
+        with acting_as(NOTARY):
+            add_requester(requesters_file(box.config), id, name=name, key=key, policies=policies, audiences=audiences)
     changed, token = PartiesFile(box).add(make_party(id, name, policies, audiences, monitor=monitor), token_file)
     _tell(id, token, token_file, changed=changed, as_json=as_json)
 
@@ -94,7 +106,10 @@ def rotate(config: Path | None, id: str, token_file: Path | None, *, yes: bool, 
 def remove(config: Path | None, id: str, *, yes: bool, as_json: bool) -> None:
     """Takes a relying party off the list; its token ends at once."""
     confirm(f"{id} can then ask this box for nothing. Go on?", yes=yes)
-    gone = PartiesFile(open_box(config)).remove(id)
+    box = open_box(config)
+    with acting_as(NOTARY):
+        by_code = remove_requester(requesters_file(box.config), id)
+    gone = PartiesFile(box).remove(id) or by_code
     say({"id": id, "changed": gone}, [f"{id}: {'removed' if gone else 'was not registered'}"], as_json=as_json)
 
 

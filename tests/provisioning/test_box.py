@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+import socket
 import tarfile
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from device.gateway.auth import RelyingParties
 from device.notary.keys import open_keys
 from device.notary.ledger import verify_ledger
 from device.notary.policy import PACKAGED, load_policies
+from device.notary.requesters import load_requesters, public_pem
 from device.notary.seal import Mark, last_mark, require_seal
 from device.protocol import CameraKind
 from device.status_list import StatusReference
@@ -48,6 +50,12 @@ def test_init_twice_is_init_once(bench: Bench) -> None:
     assert first | {"changed": False} == second
     assert snapshot(bench.state) == before
     assert bench.box.stage() is Stage.INITIALISED
+
+
+def test_a_name_that_is_not_given_is_the_hosts(bench: Bench) -> None:
+    said = bench.facts("init", "--keystore", "file", "--state", bench.state)
+    assert said["name"] == socket.gethostname()
+    assert not bench.facts("init")["changed"]
 
 
 def test_what_init_writes_is_private(bench: Bench) -> None:
@@ -157,6 +165,18 @@ def test_enrol_wants_one_way(bench: Bench, options: tuple[str, ...]) -> None:
 # --- relying parties -------------------------------------------------------------------------------------------------
 
 ADD = ("relying-party", "add", "bank", "--policy", "standard", "--audience", "https://bank.example")
+
+
+def test_a_relying_partys_key_for_requests_by_code(bench: Bench, tmp_path: Path) -> None:
+    key = tmp_path / "shop.pub"
+    made = ec.generate_private_key(ec.SECP256R1()).public_key()
+    key.write_text(public_pem(made))
+    bench.init()
+    assert bench.facts(*ADD, "--request-key", str(key))["changed"]
+    file = bench.state / "request-keys.toml"
+    assert [(it.id, it.policies) for it in load_requesters(file)] == [("bank", ("standard",))]
+    assert bench.facts("relying-party", "remove", "bank", "--yes")["changed"]
+    assert load_requesters(file) == ()
 
 
 def test_a_relying_party_from_registered_to_removed(bench: Bench) -> None:
