@@ -20,7 +20,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from prometheus_client import generate_latest
 
+from device.certificates import der
+from device.gateway.metrics import Metrics
+from device.protocol import Stage
 from device.status_list import read_status_list
 from provisioning.office import Office, Settings, create_office
 from provisioning.request import Request
@@ -38,6 +42,7 @@ class Costs:
     revoked: int
     issue_ms: float
     certificate_bytes: float
+    chain_characters: int
     registry_bytes: int
     list_bytes: int
     list_sign_ms: float
@@ -65,6 +70,7 @@ def simulate(folder: Path, boxes: int, share: float, seed: int = 1) -> Costs:
     began = time.process_time()
     wrong = sum(bool(found.at(place)) != (place in gone) for place in range(boxes + 2))
     looked = time.process_time() - began
+    chain = office.chain()
     office.close()
     registry = sum(path.stat().st_size for path in (folder / "authority").glob("registry*"))
     return Costs(
@@ -72,6 +78,7 @@ def simulate(folder: Path, boxes: int, share: float, seed: int = 1) -> Costs:
         revoked=len(gone),
         issue_ms=round(issue / boxes * 1000, 3),
         certificate_bytes=round(sizes / boxes, 1),
+        chain_characters=round((sizes / boxes + sum(len(der(one)) for one in chain)) * 16 / 9),
         registry_bytes=registry,
         list_bytes=len(token),
         list_sign_ms=round(signed * 1000, 1),
@@ -95,16 +102,37 @@ def enrol(office: Office, boxes: int) -> tuple[float, int]:
     return seconds, total
 
 
+def series_of_a_box() -> int:
+    """Lines of a box's `/metrics` once it has seen every stage, the usual calls and eight outcomes."""
+    metrics = Metrics()
+    for stage in Stage:
+        metrics._stages.labels(stage.value).observe(1)
+    for call in ("open", "status", "events", "verdict", "cancel", "healthz", "metrics", "kiosk", "device", "jwks"):
+        metrics.answered(call, 200, 0.1)
+    for call, status in (("open", 401), ("open", 409), ("verdict", 425), ("status", 404)):
+        metrics.answered(call, status, 0.1)
+    for outcome, reason in (
+        ("verified", ""),
+        *(("rejected", reason) for reason in ("face_mismatch", "presentation_attack", "challenge_ignored")),
+        *(("inconclusive", reason) for reason in ("face_not_found", "person_left", "time_limit")),
+        ("cancelled", ""),
+    ):
+        metrics._ended.labels(outcome, reason).inc()
+    for process in ("gateway", "notary", "vision"):
+        metrics._well.labels(process).set(1)
+    return sum(not line.startswith("#") for line in generate_latest(metrics.registry).decode().splitlines())
+
+
 def arithmetic(costs: Costs) -> dict[str, float]:
     """What follows for a year, from what was measured and from what a box is configured to do."""
-    series = 60  # a box's /metrics, counted in docs/operations.md
+    series = series_of_a_box()
     return {
+        "metrics_series_of_a_box": series,
         "certificates_a_year": costs.boxes * 365 / (397 * 2 / 3),
         "status_list_megabytes_a_day_for_a_thousand_readers": costs.list_bytes * 1000 / 1e6,
         "metrics_series": costs.boxes * series,
         "metrics_samples_a_second": costs.boxes * series / 60,
-        "ledger_heads_a_day": costs.boxes * 24,
-        "ledger_heads_gigabytes_a_year": costs.boxes * 24 * 365 * 2600 / 1e9,
+        "ledger_heads_gigabytes_a_year_one_a_day": costs.boxes * 365 * (costs.chain_characters + 500) / 1e9,
     }
 
 
