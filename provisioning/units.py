@@ -44,8 +44,8 @@ def active_units(run: Run = run_command) -> tuple[str, ...]:
 
 
 @contextmanager
-def services_stopped(config: Config, run: Run = run_command) -> Iterator[tuple[str, ...]]:
-    """Nothing of the box runs inside the block. Gives the units that are started again after it.
+def services_stopped(config: Config, run: Run = run_command, *, again: bool = True) -> Iterator[tuple[str, ...]]:
+    """Nothing of the box runs inside the block. Gives the units that are started again after it (unless not `again`).
 
     Raises:
         ConfigurationError: a notary runs that systemd did not start.
@@ -58,7 +58,7 @@ def services_stopped(config: Config, run: Run = run_command) -> Iterator[tuple[s
     try:
         yield active
     finally:
-        if active:
+        if active and again:
             run(["systemctl", "start", *active])
 
 

@@ -37,7 +37,7 @@ def wipe(box: BoxFolder, *, ledger: bool, models: bool, run: Run = run_command) 
         LedgerError: a ledger that is to stay cannot be written; nothing was destroyed.
     """
     done: list[str] = []
-    with services_stopped(box.config, run):
+    with services_stopped(box.config, run, again=False):
         if not ledger:
             _mark_ledger(box)
         with acting_as(NOTARY):
