@@ -1,0 +1,99 @@
+"""The zone is found among other print, on patterns, and in layouts that are not the standard's."""
+
+import datetime
+
+import cv2
+import numpy as np
+import pytest
+
+from device.vision.document.geometry import Pyramid, TextBox
+from device.vision.document.locate import find_bands, stages
+from device.vision.document.parameters import parameters
+from device.vision.document.textline import TextLineReader
+from device.vision.document.zone import ZoneReader, alignments
+from device.vision.document.zone_search import Zone, ZoneSearch
+from device.vision.inference.manifest import load_manifest
+from models.training.textline_scenes import Scenes
+from models.training.textline_stress import cloth, laid, text_page
+from tests.vision.document import scenes
+
+TODAY = datetime.date(2026, 6, 1)
+Grey = np.ndarray
+
+
+@pytest.fixture(scope="module")
+def zones() -> ZoneReader:
+    return ZoneReader(TextLineReader(load_manifest()), parameters("zone"))
+
+
+@pytest.fixture(scope="module")
+def search(zones: ZoneReader) -> ZoneSearch:
+    return ZoneSearch(zones, parameters("reader"))
+
+
+def grey_of(image: np.ndarray) -> Grey:
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def said(zone: Zone) -> tuple[str, ...]:
+    return zone.reading.lines if zone.reading is not None else ()
+
+
+@pytest.mark.parametrize("layout", ["FRENCH-ID", "SWISS-LICENCE", "FRENCH-LICENCE", "LICENCE"])
+def test_national_layouts(search: ZoneSearch, layout: str) -> None:
+    scene = Scenes(17, hard=0.25, capital=(13.0, 22.0), layouts=(layout,)).sample()
+    zone = search.find(grey_of(scene.image), TODAY)
+    assert said(zone) == scene.lines
+    assert zone.reading is not None
+    assert zone.reading.layout == layout
+
+
+@pytest.mark.parametrize("ground", ["page of print", "patterned cloth"])
+def test_a_document_on_busy_ground(search: ZoneSearch, ground: str) -> None:
+    rng = np.random.default_rng(4)
+    exact = 0
+    for scene in scenes.good(4, seed=51):
+        below = text_page(rng, (1700, 2200)) if ground == "page of print" else cloth(rng, (1600, 1200))
+        picture = laid(scene.image, below, 0.9, rng, rng.uniform(-8, 8))
+        zone = search.find(grey_of(picture), TODAY)
+        assert not zone.holds or said(zone) == scene.lines
+        exact += said(zone) == scene.lines
+    assert exact >= 3
+
+
+def test_print_on_the_same_line_is_left_out(zones: ZoneReader) -> None:
+    scene = Scenes(23, hard=0.1, capital=(13.0, 14.0), layouts=("TD1",)).sample()
+    picture = grey_of(scene.image)
+    pyramid = Pyramid(picture)
+    lines = next(found for band in find_bands(picture) if len(found := zones.read(pyramid, band)) == 3)
+    longer = [line.window(-8, 44) for line in lines]  # what stands beside the card was read as more of its lines
+    offered = list(alignments(longer))
+    assert {len(line.reading) for line in offered[0]} == {44}
+    thirty = next(each for each in offered if {len(line.reading) for line in each} == {30})
+    assert tuple(line.evidence.text for line in thirty) == scene.lines
+
+
+def test_a_pattern_is_no_zone(search: ZoneSearch) -> None:
+    dots = np.full((480, 640), 220, np.uint8)
+    for y in (200, 230):
+        for x in range(40, 600, 18):
+            cv2.circle(dots, (x, y), 6, 30, 2)
+    assert not search.find(dots, TODAY).holds
+
+
+def test_looking_again_keeps_what_is_clear(zones: ZoneReader) -> None:
+    scene = Scenes(29, hard=0.1, capital=(14.0, 15.0), layouts=("TD3",)).sample()
+    picture = grey_of(scene.image)
+    pyramid = Pyramid(picture)
+    found = next(found for band in find_bands(picture) if (found := zones.read(pyramid, band)))
+    again = [zones.again(pyramid, line) for line in found]
+    assert tuple(line.evidence.text for line in again) == scene.lines
+    assert all(np.allclose(line.evidence.probabilities.sum(axis=1), 1, atol=1e-5) for line in again)
+
+
+def test_coarse_levels_come_first_and_agree_with_the_whole_search() -> None:
+    picture = grey_of(scenes.good(1, seed=8)[0].image)
+    first, last = stages(picture)
+    assert 0 < len(first) <= 8
+    assert [band.lines for band in last] == [band.lines for band in find_bands(picture)]
+    assert all(isinstance(line, TextBox) for band in first for line in band.lines)
