@@ -86,7 +86,10 @@ class Search:
 
     def __init__(self, needles: dict[str, bytes]) -> None:
         self._by_start: dict[bytes, list[tuple[str, bytes]]] = {}
-        for name, needle in needles.items():
+        for name, whole in needles.items():
+            needle = whole
+            while not (needle[0] and needle[1]):  # memory is mostly zeros: nothing may begin like them
+                needle = needle[1:]
             self._by_start.setdefault(needle[:4], []).append((name, needle))
         self._begins = np.zeros(1 << 16, bool)
         for start in self._by_start:

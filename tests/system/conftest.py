@@ -136,10 +136,12 @@ def stick(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def installed_bottle(base: Path, stick: Path, folder: Path, camera: str = "emulated:standard", number: int = 0):
+def installed_bottle(
+    base: Path, stick: Path, folder: Path, camera: str = "emulated:standard", number: int = 0, properties=None
+):
     """Boots `base`, installs, makes a development identity and a relying party; off again at the end."""
     with rootfs.overlay(base, folder) as root:
-        put_stage_properties(root)
+        (properties or put_stage_properties)(root)
         bottle = Bottle(root, {"/stick": stick}, number)
         bottle.boot()
         try:

@@ -1,0 +1,101 @@
+"""The real picamera2 on libcamera's virtual camera, inside vision's unit: from a buffer of libcamera's to a verdict.
+
+The virtual camera plays pictures of a document and of a person. It cannot follow a challenge, so the verdict is
+not `verified`; that the document is read from its frames is what is shown, and that no such camera counts as live.
+"""
+
+import base64
+import json
+import shutil
+import subprocess
+
+import cv2
+import pytest
+
+from device.config import VisionConfig
+from device.protocol import Guidance, Progress, Stage
+from device.vision.camera.base import open_camera
+from tests.system.conftest import installed_bottle
+from tests.system.rootfs import REPOSITORY
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
+
+VIRTUAL = "usr/share/libcamera/pipeline/virtual"
+DESCRIPTION = """%YAML 1.1
+---
+"VirtualBox":
+  supported_formats:
+  - width: 1280
+    height: 720
+    frame_rates: [30, 30]
+  images:
+    path: "/usr/share/libcamera/pipeline/virtual/frames"
+    scale_mode: "fill"
+  location: "CameraLocationFront"
+  model: "Virtual Camera"
+"""
+
+
+def pictures(folder):
+    """A held document, then a face, as JPEGs; each is shown for four frames."""
+    number = 0
+    config = VisionConfig(camera="emulated:standard", pace="fast")
+    with open_camera(config) as camera:
+        for stage, guidance in ((Stage.DOCUMENT, Guidance.SHOW_DOCUMENT), (Stage.SELFIE, Guidance.LOOK_STRAIGHT)):
+            camera.prompt(Progress(stage=stage, guidance=guidance, seconds_left=20))
+            frames = [camera.read(5) for _ in range(60)]
+            for frame in frames[30::2]:
+                data = cv2.imencode(".jpg", frame.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+                (folder / f"{number}.jpg").write_bytes(data.tobytes())
+                number += 1
+
+
+@pytest.fixture
+def box_with_a_virtual_camera(base, stick, bottle_folder):
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed: the stand-in for /dev/dma_heap cannot be built")
+    with installed_bottle(
+        base, stick, bottle_folder / "camera", camera="picamera2", number=3, properties=add_camera
+    ) as own:
+        yield own
+
+
+def add_camera(root):
+    """The camera's description, its pictures, and the two files that stand in for what this kernel lacks."""
+    frames = root / VIRTUAL / "frames"
+    frames.mkdir(parents=True)
+    (root / VIRTUAL / "virtual.yaml").write_text(DESCRIPTION)
+    pictures(frames)
+    source = REPOSITORY / "tests/system/camera"
+    site = next((root / "usr/local/lib").glob("python3.*/dist-packages"))
+    shutil.copyfile(source / "pykms.py", site / "pykms.py")
+    command = [
+        "gcc",
+        "-shared",
+        "-fPIC",
+        "-O2",
+        "-o",
+        str(root / "opt/dma_heap.so"),
+        str(source / "dma_heap.c"),
+        "-ldl",
+    ]
+    subprocess.run(command, check=True)
+    drop_in = root / "etc/systemd/system/vouchbox-vision.service.d/camera.conf"
+    drop_in.parent.mkdir(parents=True, exist_ok=True)
+    drop_in.write_text("[Service]\nEnvironment=LD_PRELOAD=/opt/dma_heap.so\n")
+
+
+def test_the_document_is_read_through_picamera2(box_with_a_virtual_camera):
+    own = box_with_a_virtual_camera
+    own.wait_well()
+    verification = own.open()
+    state = own.finish(verification)
+    body = own.party.verdict(verification).split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    print("through picamera2: " + ", ".join(f"{name} {check['result']}" for name, check in claims["checks"].items()))
+    if claims["checks"]["document.read"]["result"] != "pass":
+        own.tell()
+    assert claims["camera"] == "emulated"
+    assert claims["dbgstat"] == "enabled"
+    assert state["outcome"] != "verified"
+    assert claims["checks"]["document.read"]["result"] == "pass"
