@@ -9,11 +9,13 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cheroot.ssl.builtin import BuiltinSSLAdapter
+from cheroot.wsgi import Server
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
@@ -212,7 +214,55 @@ def test_known_by_a_ca_file(service: Running, tmp_path: Path) -> None:
         EstClient(Service(service.url, ca=str(stranger))).ca_certificates()
 
 
-def test_a_service_that_wants_time() -> None:
+def test_enrolled_by_a_service_that_knows_only_the_standard(
+    bench: Bench, service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers PKCS #7, and nothing of the organisation's settings: those stay the box's own."""
+    monkeypatch.setattr("provisioning.service.BUNDLE_TYPE", "application/x-unknown")
+    bench.init()
+    own = (bench.state / "keys" / "pseudonym.key").read_bytes()
+    (bench.folder / "password").write_text(new_code(service.office, "box-1") + "\n")
+    trust = ("--service", service.url, "--fingerprint", service.fingerprint)
+    said = bench.facts("enrol", *trust, "--password-file", bench.folder / "password")
+    assert (said["changed"], said["issuer"]) == (True, "urn:vouchbox:unprovisioned")
+    assert (bench.state / "keys" / "pseudonym.key").read_bytes() == own
+    assert len(x509.load_pem_x509_certificates((bench.state / "keys/production/chain.pem").read_bytes())) == 3
+    refused = bench.run("renew")
+    assert "--password-file" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "error", "words"),
+    [
+        ("202 Accepted", [("Retry-After", "90")], b"", PendingError, "again in 90 s"),
+        ("202 Accepted", [("Retry-After", "Fri, 31 Dec 2027 23:59:59 GMT")], b"", PendingError, "again in 60 s"),
+        ("200 OK", [("Content-Type", "application/pkcs7-mime")], b"AAAA", PeerError, "no certs-only PKCS #7"),
+        ("200 OK", [("Content-Type", "text/html")], b"<html>" * 20_000, PeerError, "answered 200"),
+        ("302 Found", [("Location", "https://elsewhere.example")], b"", PeerError, "answered 302"),
+    ],
+    ids=["wants-time", "wants-time-by-date", "no-pkcs7", "too-much", "elsewhere"],
+)
+def test_services_that_answer_otherwise(
+    tmp_path: Path, status: str, headers: list[tuple[str, str]], body: bytes, error: type[PeerError], words: str
+) -> None:
+    certificate, key, fingerprint = service_identity(tmp_path, "127.0.0.1")
+
+    def answer(environment: dict[str, object], start: Callable[..., object]) -> list[bytes]:
+        start(status, headers)
+        return [body]
+
+    server = Server(("127.0.0.1", 0), answer)
+    server.ssl_adapter = BuiltinSSLAdapter(str(certificate), str(key))
+    server.prepare()
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        url = f"https://127.0.0.1:{server.bind_addr[1]}"
+        with pytest.raises(error, match=words):
+            EstClient(Service(url, fingerprint=fingerprint), basic("box-1", "x")).enrol(pem_request("box-1"))
+    finally:
+        server.stop()
+        thread.join(10)
     assert PendingError(60).exit_code == 3
 
 
