@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--calibration", type=int, default=300)
-    parser.add_argument("--bpcer", type=float, default=0.03)
+    parser.add_argument("--bpcer", type=float, default=0.05)
     parser.add_argument("--shifted", action="store_true")
     parser.add_argument("--without-replay", action="store_true")
     arguments = parser.parse_args()
