@@ -42,7 +42,10 @@ class Picamera2Camera(Camera):
         self._config = config
         self._index = int(rest or 0)
         self._driver = _import_picamera2().Picamera2
-        cameras = self._driver.global_camera_info()
+        try:
+            cameras = self._driver.global_camera_info()
+        except Exception as error:
+            raise CameraError(f"libcamera does not start ({error}); look at the log's lines before this one") from error
         if self._index >= len(cameras):
             raise CameraError(
                 f"picamera2 sees {len(cameras)} camera(s), none with index {self._index};"

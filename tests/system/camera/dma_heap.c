@@ -1,9 +1,11 @@
 /* Stands in for /dev/dma_heap where a machine has none: buffers come from memfd_create(2). For tests only.
  *
  * In: LD_PRELOAD in a process that uses libcamera or picamera2. Out: an open of /dev/dma_heap/... succeeds, DMA_HEAP_IOCTL_ALLOC
- * on it gives a memfd of that length, and what is asked of a DMA buffer does nothing.
+ * on it gives a memfd of that length, and what is asked of a DMA buffer does nothing. libcamera, which may not ask udev
+ * inside the unit, finds an (empty) list of media devices in sysfs, which a kernel without cameras does not have.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -78,4 +80,21 @@ int ioctl(int fd, unsigned long request, ...) {
     if (!real)
         real = dlsym(RTLD_NEXT, "ioctl");
     return real(fd, request, argument);
+}
+
+#define MEDIA "/sys/bus/media/devices"
+#define EMPTY "/mnt"
+
+int stat(const char *path, struct stat *found) {
+    static int (*real)(const char *, struct stat *);
+    if (!real)
+        real = dlsym(RTLD_NEXT, "stat");
+    return real(path && strcmp(path, MEDIA) == 0 ? EMPTY : path, found);
+}
+
+DIR *opendir(const char *path) {
+    static DIR *(*real)(const char *);
+    if (!real)
+        real = dlsym(RTLD_NEXT, "opendir");
+    return real(path && strcmp(path, MEDIA) == 0 ? EMPTY : path);
 }
