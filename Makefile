@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .PHONY: help demo test lint unit models conformance clean
+.PHONY: peers reader-proof
 .PHONY: test-fleet test-killed test-scale
 .PHONY: install uninstall test-system test-arm64 lock check-aarch64 sbom audit memory
 
@@ -19,6 +20,7 @@ help:
 	@echo "make check-aarch64  every locked wheel for 64-bit ARM resolves; make lock writes the locks anew"
 	@echo "make sbom audit   bill of materials (CycloneDX), known vulnerabilities of what a box installs"
 	@echo "make memory       what the three processes take (PSS), models loaded"
+	@echo "make reader-proof what the document reader must show (an hour); make peers: PassportEye beside it"
 	@echo "make conformance  our face landmarks beside MediaPipe's Face Mesh (own environment)"
 
 # --- set-up: a virtual environment with what setup.py names, and the models that come from elsewhere ---
@@ -101,6 +103,13 @@ sbom: .venvs/supply/.ready
 audit: .venvs/supply/.ready
 	@for lock in requirements/box-*.lock; do \
 	  .venvs/supply/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r $$lock || exit 1; done
+
+# The document reader: what it must show, and the peer that it is measured beside (an environment of its own).
+peers:
+	tests/conformance/peers.sh $(PYTHON)
+
+reader-proof: $(VENV)/.models
+	tests/conformance/reader.sh $(BIN)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
