@@ -134,6 +134,7 @@ def figures_as_text(found: DocumentFigures) -> str:
     """The figures for people."""
     return (
         f"{found.exact} of {found.total} exact ({found.exact / found.total:.1%}), characters wrong {found.cer:.2%}, "
-        f"{found.wrong_but_consistent} wrong but consistent, {found.cpu_ms_median:.0f} ms of CPU (median); "
+        f"{found.consistent} hold every rule but the calendar's, {found.wrong_but_consistent} wrong but consistent, "
+        f"{found.cpu_ms_median:.0f} ms of CPU (median); "
         f"of characters of {LEGIBLE_PX:.0f} px and more {found.legible_exact} of {found.legible}"
     )

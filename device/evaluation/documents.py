@@ -96,6 +96,7 @@ class DocumentFigures:
     cpu_ms_median: float
     legible: int = 0
     legible_exact: int = 0
+    consistent: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -140,6 +141,7 @@ def figures(cases: list[DocumentCase]) -> DocumentFigures:
         cpu_ms_median=statistics.median(case.reading.cpu_ms for case in cases),
         legible=len(legible),
         legible_exact=sum(case.exact for case in legible),
+        consistent=sum(case.consistent for case in cases),
     )
 
 
