@@ -21,8 +21,6 @@ from tests.gateway.scripted_notary import opened
 from tests.processes.conftest import Box as LiveBox
 from tests.processes.conftest import running_box
 
-pytest_plugins = ["tests.gateway.conftest"]
-
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "integrate.md").read_text()
 PROGRAMS = {"bash": ("bash", ".sh"), "python": (sys.executable, ".py"), "js": ("node", ".cjs")}
 MOST_LINES = 35
