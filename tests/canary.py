@@ -53,6 +53,8 @@ def pixel_needles(patch: np.ndarray) -> dict[str, bytes]:
     for scale, offset in ((1 / 255, 0.0), (1 / 127.5, -1.0), (1.0, 0.0)):
         scaled = (piece.astype(np.float32) * np.float32(scale) + np.float32(offset))[:8]
         found[f"float32-{scale:.4f}"] = scaled.tobytes()
+        divided = (piece.astype(np.float32) / np.float32(round(1 / scale)) + np.float32(offset))[:8]
+        found[f"float32-divided-{scale:.4f}"] = divided.tobytes()
         found[f"float16-{scale:.4f}"] = scaled.astype(np.float16).tobytes()
     return found
 

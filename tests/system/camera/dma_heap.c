@@ -89,12 +89,12 @@ int stat(const char *path, struct stat *found) {
     static int (*real)(const char *, struct stat *);
     if (!real)
         real = dlsym(RTLD_NEXT, "stat");
-    return real(path && strcmp(path, MEDIA) == 0 ? EMPTY : path, found);
+    return real(strcmp(path, MEDIA) == 0 ? EMPTY : path, found);
 }
 
 DIR *opendir(const char *path) {
     static DIR *(*real)(const char *);
     if (!real)
         real = dlsym(RTLD_NEXT, "opendir");
-    return real(path && strcmp(path, MEDIA) == 0 ? EMPTY : path);
+    return real(strcmp(path, MEDIA) == 0 ? EMPTY : path);
 }
