@@ -1,8 +1,8 @@
 """The real picamera2 on libcamera's virtual camera, inside vision's unit: from a buffer of libcamera's to a verdict.
 
 The virtual camera plays pictures of a held document, and cannot follow what a person is asked. So the verdict is not
-`verified`. Shown is that frames come to vision in its sandbox, that they end in a signed verdict, and that no such camera
-counts as live. Open: the document is not found yet in what comes through the virtual camera.
+`verified`. Shown is that frames come to vision in its sandbox, that they end in a signed verdict, and that no such
+camera counts as live. Open: the document is not found yet in what comes through the virtual camera.
 """
 
 import base64
