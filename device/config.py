@@ -84,7 +84,7 @@ class SealConfig(_Table, frozen=True):
 
     time: Annotated[int, Meta(ge=0)]
     use: str
-    """What the organisation does with the box, `commercial` or `research`: the models' licences were held against it."""
+    """What the organisation does with the box, `commercial` or `research`: what the licences were held against."""
     camera: str
     policies: dict[str, Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]]
     models: dict[str, Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]]
