@@ -38,8 +38,8 @@ def heads(poses: list[Pose]) -> list[Head]:
 @pytest.mark.parametrize(
     ("asked", "field", "least", "most"),
     [
-        (Guidance.TURN_LEFT, "yaw", 22, 33),
-        (Guidance.TURN_RIGHT, "yaw", -33, -22),
+        (Guidance.TURN_LEFT, "yaw", 28, 38),
+        (Guidance.TURN_RIGHT, "yaw", -38, -28),
         (Guidance.LOOK_UP, "pitch", 14, 23),
         (Guidance.LOOK_DOWN, "pitch", -23, -14),
         (Guidance.OPEN_MOUTH, "mouth_open", 0.9, 1.3),
@@ -61,7 +61,7 @@ def test_an_asked_movement_is_made_after_a_moment_and_undone(
 def test_a_movement_is_smooth() -> None:
     play = Play(standard())
     yaws = [head.yaw for head in heads(play.say(Stage.SELFIE, Guidance.TURN_LEFT, 2))]
-    assert max(abs(b - a) for a, b in itertools.pairwise(yaws)) < 6
+    assert max(abs(b - a) for a, b in itertools.pairwise(yaws)) < 7  # 210 degrees a second: brisk, and no jump
 
 
 def test_an_asked_blink_closes_the_eyes_longer_than_a_natural_one() -> None:
