@@ -47,8 +47,9 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What waits in real time goes first, so that the quick tests fill the time beside it.
 unit: $(VENV)/.models
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile tests/scenarios tests/processes tests/airgap tests/examples tests
 
 conformance: $(VENV)/.models
 	tests/conformance/run.sh $(PYTHON)
