@@ -55,6 +55,10 @@ def equal_error(scores: npt.NDArray[np.float64], attacks: npt.NDArray[np.bool_])
     return float((refused[best] + passed[best]) / 2)
 
 
+PEER_LOSS = 0.3
+"""Of the difference from the peer's log-odds, in the loss."""
+
+
 class Watch:
     """What is looked at every few minutes: unseen people's rendered shards and, unless told not to, devel."""
 
@@ -93,18 +97,20 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.start:
         network.load_state_dict(torch.load(arguments.start, map_location="cpu")["network"])
     average = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=0.05)
     began = looked = time.monotonic()
     running = 0.0
     source = Shards(arguments.cache, arguments.without_replay).batches(arguments.batch, arguments.seed)
-    for step, (crops, classes) in enumerate(source, start=1):
+    for step, (crops, classes, said) in enumerate(source, start=1):
         done = (time.monotonic() - began) / (60 * arguments.minutes)
         for group in optimiser.param_groups:
             group["lr"] = arguments.rate * min(1.0, step / 200) * 0.5 * (1 + np.cos(np.pi * min(1.0, done)))
         network.train()
-        whole, alone = network.opinions(crops.contiguous(memory_format=torch.channels_last), 0.15)
-        loss = functional.cross_entropy(whole, classes, label_smoothing=0.05)
-        loss = loss + 0.3 * sum(functional.cross_entropy(logits, classes, label_smoothing=0.05) for logits in alone)
+        opinions = network.opinions(crops.contiguous(memory_format=torch.channels_last), 0.15)
+        loss = functional.cross_entropy(opinions.whole, classes, label_smoothing=0.05)
+        for logits in opinions.alone:
+            loss = loss + 0.3 * functional.cross_entropy(logits, classes, label_smoothing=0.05)
+        loss = loss + PEER_LOSS * functional.smooth_l1_loss(opinions.peer, said)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)

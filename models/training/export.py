@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.training.finish import finished
+
 
 def convert(network: nn.Module, shape: tuple[int, int, int], output: Path) -> None:
     """Writes `network`, of input (N, channels, height, width), as float32 TFLite of one NHWC image.
@@ -40,6 +42,7 @@ def quantise(plain: Path, inputs: Iterable[np.ndarray], output: Path) -> None:
     statistics = work.calibrate({signature: [{name: x} for x in inputs]})
     output.unlink(missing_ok=True)
     work.quantize(statistics).export_model(str(output))
+    output.write_bytes(finished(output.read_bytes()))
 
 
 def export(network: nn.Module, shape: tuple[int, int, int], inputs: Iterable[np.ndarray], output: Path) -> str:

@@ -95,28 +95,14 @@ class BlockPhase:
             loss = self.part_loss(part)
             loss.backward()
             total.append(float(loss.detach()))
-        if self.trainer.rank == 0 and self.trainer.step % 50 == 0:
+        if self.trainer.rank == 0 and self.trainer.step % 25 == 0:
             shown = zip(self.chosen, total, strict=True)
             print(self.trainer.step, " ".join(f"{part.target}:{value:.3f}" for part, value in shown), flush=True)
         return float(np.mean(total))
 
     def part_loss(self, part: Part) -> Tensor:
-        """The block loss of one part. On large maps without a gate only a window is looked at: neighbouring places
-        say much the same, so four times the faces in the time are worth more."""
+        """The block loss of one part."""
         source, wanted = self.features[part.source], self.wanted(part, self.features)
-        inner = None
-        if wanted.dim() == 4 and wanted.shape[2] >= 16 and not part.gated:
-            side, window = wanted.shape[2], wanted.shape[2] // 2
-            stride = source.shape[2] // side
-            top, left = np.random.default_rng().integers(0, side - window + 1, 2).tolist()
-            # One place more on each side, so that the inner places see their true neighbours.
-            first = [max(0, start - 1) for start in (top, left)]
-            last = [min(side, start + window + 1) for start in (top, left)]
-            rows, columns = (slice(a * stride, b * stride) for a, b in zip(first, last, strict=True))
-            source, wanted = source[:, :, rows, columns], wanted[:, :, top : top + window, left : left + window]
-            inner = (top - first[0], left - first[1], window)
         with torch.autocast(self.trainer.device.type, torch.bfloat16, enabled=self.trainer.device.type == "cuda"):
-            found = part.body(source.contiguous(memory_format=torch.channels_last) if inner else source)
-        if inner:
-            found = found[:, :, inner[0] : inner[0] + inner[2], inner[1] : inner[1] + inner[2]]
+            found = part.body(source)
         return self.block_losses(part, found.float(), wanted)

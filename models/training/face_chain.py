@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from models.training.face_rounding import attach, rounded_weights
+from models.training.face_rounding import attach, equalise, rounded_weights
 
 if TYPE_CHECKING:
     from models.training.faces import Trainer
@@ -34,7 +34,9 @@ class ChainPhase:
         self.trainer, self.rounding = trainer, rounding
         if rounding:
             index, mirrored = trainer.faces.draw(RANGED)
-            attach(trainer.student, trainer.image(trainer.faces.views(index, mirrored, 0.5)))
+            images = trainer.image(trainer.faces.views(index, mirrored, 0.5))
+            equalise(trainer.student, images)
+            attach(trainer.student, images)
 
     def step(self, reached: float) -> float:  # noqa: ARG002 - a phase's step is told how far the time is
         trainer, options = self.trainer, self.trainer.options

@@ -10,6 +10,7 @@ the float and the int8 student, on faces that were never trained on.
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import re
 from pathlib import Path
@@ -77,7 +78,7 @@ def write_plain_bundle(student: Student, manifest: Path, folder: Path) -> None:
     `VOUCHBOX_MODELS=FOLDER vouchbox evaluate faces ... --embedder face-embedder-float`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{NAME}-float.tflite"
-    convert(student, (SIZE, SIZE, 3), path)
+    convert(copy.deepcopy(student).settle(), (SIZE, SIZE, 3), path)
     blocks = manifest.read_text(encoding="utf-8").split("[[model]]")
     entry = next(block for block in blocks if f'name = "{NAME}"' in block)
     changes = {
@@ -117,7 +118,7 @@ def main() -> None:
     faces = Faces(arguments.cache, seed=0)
     student = load(arguments.checkpoint, faces)
     inputs = calibration_inputs(faces, arguments.calibration)
-    digest = export(student, (SIZE, SIZE, 3), inputs, arguments.out)
+    digest = export(copy.deepcopy(student).settle(), (SIZE, SIZE, 3), inputs, arguments.out)
     print(f"{arguments.out}: {arguments.out.stat().st_size} bytes, SHA-256 {digest}")
     index = faces.validation[:128]
     crops = faces.clean(index, np.zeros(len(index), dtype=bool))

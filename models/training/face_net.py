@@ -3,13 +3,14 @@
 In: RGB (N, 3, 128, 128) float32, pixel / 127.5 - 1. Out: embeddings (N, 256), not normalised. It follows the stages of
 the teacher (models/training/face_teacher.py), so that every part can first be taught alone: `Part.source` and
 `Part.target` name the teacher's features between which it stands. Convolutions, depthwise convolutions, additions,
-ReLU6, pooling, and a hard-sigmoid gate on the smallest maps; down-sampling is dense 3x3.
+leaky rectifiers of one slope a layer (docs/decisions/0091), pooling, and hard-sigmoid gates.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,24 +18,55 @@ from torch.nn import functional
 
 EMBEDDING = "embedding"
 IMAGE = "image"
+WIDENED, LOOKED = 0.25, -0.75
+"""Slopes below zero with which the rectifiers begin, after a widening and after a depthwise convolution. A slope and
+its inverse are the same to the layers around it, so nothing is lost by keeping them within -1..1 (int8 likes that)."""
+
+
+class _Leaky(torch.autograd.Function):
+    """The rectifier. torch's own with a learned slope takes ten times as long on a CPU to go back through."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, slope: Tensor) -> Tensor:
+        context.save_for_backward(x, slope)
+        return functional.leaky_relu(x, float(slope))
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, slope = context.saved_tensors
+        inner = torch.ops.aten.leaky_relu_backward(gradient, x, float(slope), False)
+        return inner, (gradient * x.clamp(max=0)).sum().reshape(1)
 
 
 class Convolution(nn.Module):
-    """Convolution, batch norm (until `fold`), and ReLU6 unless it is linear."""
+    """Convolution, batch norm (until `fold`), and, unless it is linear, a rectifier with a learned slope below zero."""
 
     def __init__(
-        self, inputs: int, outputs: int, size: int = 1, stride: int = 1, groups: int = 1, linear: bool = False
+        self, inputs: int, outputs: int, size: int = 1, stride: int = 1, groups: int = 1, slope: float | None = None
     ):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
         self.norm: nn.BatchNorm2d | None = nn.BatchNorm2d(outputs, momentum=0.05)
-        self.linear = linear
+        self.slope = None if slope is None else nn.Parameter(torch.tensor([slope]))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
         if self.norm is not None:
             x = self.norm(x)
-        return x if self.linear else functional.relu6(x)
+        if self.slope is None:
+            return x
+        return functional.leaky_relu(x, self.slope) if self.settled else _Leaky.apply(x, self.slope)
+
+    @property
+    def settled(self) -> bool:
+        return isinstance(self.slope, float)
+
+    def settle(self) -> None:
+        """Makes a constant of the slope, as an export wants it."""
+        if isinstance(self.slope, nn.Parameter):
+            slope = float(self.slope)
+            del self.slope
+            self.slope = slope
 
     def unfold(self, mean: Tensor, variance: Tensor) -> None:
         """Puts a batch norm behind a folded convolution that changes nothing while its inputs have these statistics."""
@@ -83,7 +115,7 @@ class Part(nn.Module):
 
     @property
     def gated(self) -> bool:
-        """Whether its last layer is a gate, which needs to see the whole map."""
+        """Whether its last layer is a gate, which begins at one half."""
         return isinstance(self.body, nn.Sequential) and isinstance(self.body[-1], Gate)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,18 +123,14 @@ class Part(nn.Module):
         return x + y if self.residual else y
 
 
-def _down(source: str, target: str, inputs: int, hidden: int, outputs: int, gate: bool) -> Part:
-    layers: list[nn.Module] = [Convolution(inputs, hidden, 3, 2), Convolution(hidden, outputs, linear=True)]
-    return Part(source, target, nn.Sequential(*layers, *([Gate(outputs)] if gate else [])), residual=False)
-
-
-def _block(source: str, target: str, channels: int, hidden: int, gate: bool) -> Part:
-    layers: list[nn.Module] = [
-        Convolution(channels, hidden),
-        Convolution(hidden, hidden, 3, groups=hidden),
-        Convolution(hidden, channels, linear=True),
-    ]
-    return Part(source, target, nn.Sequential(*layers, *([Gate(channels)] if gate else [])), residual=True)
+def _inverted(inputs: int, hidden: int, outputs: int, stride: int) -> nn.Sequential:
+    """Widen, look around, narrow, weigh the channels."""
+    return nn.Sequential(
+        Convolution(inputs, hidden, slope=WIDENED),
+        Convolution(hidden, hidden, 3, stride, groups=hidden, slope=LOOKED),
+        Convolution(hidden, outputs),
+        Gate(outputs),
+    )
 
 
 class Head(nn.Module):
@@ -110,7 +138,7 @@ class Head(nn.Module):
 
     def __init__(self, channels: int, hidden: int, outputs: int):
         super().__init__()
-        self.widen = Convolution(channels, hidden)
+        self.widen = Convolution(channels, hidden, slope=WIDENED)
         self.weigh = nn.Conv2d(hidden, hidden, 8, groups=hidden)
         self.project = nn.Conv2d(hidden, outputs, 1)
 
@@ -127,19 +155,17 @@ class Student(nn.Module):
         at16 = ("509_0", "525_0", "541_0", "557_0", "573_0", "589_0", "605_0")
         at8 = ("620_0", "636_0", "652_0")
         stem = nn.Sequential(
-            Convolution(3, 24, 3, 2),
-            Convolution(24, 24, 3, groups=24),
-            Convolution(24, 128, 3, 2),
-            Convolution(128, 128, 3, groups=128),
-            Convolution(128, 64, linear=True),
+            Convolution(3, 48, 3, 2, slope=LOOKED),
+            Convolution(48, 48, 3, groups=48, slope=WIDENED),
+            *_inverted(48, 128, 64, 2),
         )
         parts = [Part(IMAGE, at32[0], stem, residual=False)]
-        parts += [_block(a, b, 64, 96, gate=False) for a, b in itertools.pairwise(at32)]
-        parts += [_down(at32[-1], at16[0], 64, 160, 128, gate=False)]
-        parts += [_block(a, b, 128, 208, gate=False) for a, b in itertools.pairwise(at16)]
-        parts += [_down(at16[-1], at8[0], 128, 224, 128, gate=True)]
-        parts += [_block(a, b, 128, 256, gate=True) for a, b in itertools.pairwise(at8)]
-        parts += [Part(at8[-1], EMBEDDING, Head(128, 432, 256), residual=False)]
+        parts += [Part(a, b, _inverted(64, 128, 64, 1), residual=True) for a, b in itertools.pairwise(at32)]
+        parts += [Part(at32[-1], at16[0], _inverted(64, 256, 128, 2), residual=False)]
+        parts += [Part(a, b, _inverted(128, 256, 128, 1), residual=True) for a, b in itertools.pairwise(at16)]
+        parts += [Part(at16[-1], at8[0], _inverted(128, 512, 128, 2), residual=False)]
+        parts += [Part(a, b, _inverted(128, 256, 128, 1), residual=True) for a, b in itertools.pairwise(at8)]
+        parts += [Part(at8[-1], EMBEDDING, Head(128, 512, 256), residual=False)]
         self.parts = nn.ModuleList(parts)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -162,6 +188,13 @@ class Student(nn.Module):
         for module in self.modules():
             if isinstance(module, Convolution):
                 module.fold()
+        return self
+
+    def settle(self) -> Student:
+        """Makes constants of all slopes. Returns itself."""
+        for module in self.modules():
+            if isinstance(module, Convolution):
+                module.settle()
         return self
 
     @property

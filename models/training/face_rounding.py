@@ -8,6 +8,7 @@ straight through the rounding. The exporter then measures its own ranges, on pic
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from models.training.face_net import Convolution, Gate, Head, Part, Student
 
 LEAST = 1e-8
+LEAST_REACH = 0.02
+"""Of a layer's widest channel: narrower ones are widened no further, as they may be dead."""
 
 
 def rounded(x: Tensor, low: float, high: float) -> Tensor:
@@ -31,7 +34,8 @@ def _places(student: Student) -> list[nn.Module]:
     """Modules whose output is a tensor in the int8 file."""
     heads = [m for m in student.modules() if isinstance(m, Head)]
     places = [m for m in student.modules() if isinstance(m, Convolution | Gate | Part)]
-    return places + [layer for head in heads for layer in (head.weigh, head.project)]
+    before = [m.conv for m in student.modules() if isinstance(m, Convolution) and m.slope is not None]
+    return [*places, *before, *(layer for head in heads for layer in (head.weigh, head.project))]
 
 
 @torch.no_grad()
@@ -50,6 +54,48 @@ def attach(student: Student, images: Tensor) -> None:
         hook.remove()
     for module, (low, high) in ranges.items():
         module.register_forward_hook(lambda _m, _i, output, low=low, high=high: rounded(output, low, high))
+
+
+@torch.no_grad()
+def equalise(student: Student, images: Tensor) -> None:
+    """Scales the channels between a layer and the depthwise one behind it so that all fill the int8 range alike; the
+    network computes what it did, since its rectifiers are homogeneous and a depthwise layer has a scale for each
+    channel (Nagel et al., ICCV 2019).
+
+    Args:
+        student: folded.
+        images: (N, 3, 128, 128) inputs, on which the ranges are measured.
+    """
+    pairs = list(_before_depthwise(student))
+    reach: dict[nn.Module, Tensor] = {}
+
+    def measure(module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        seen = output.abs().amax((0, 2, 3))
+        reach[module] = torch.maximum(reach[module], seen) if module in reach else seen
+
+    hooks = [layer.register_forward_hook(measure) for layer, _ in pairs]
+    for batch in images.split(16):
+        student(batch)
+    for hook in hooks:
+        hook.remove()
+    for layer, following in pairs:
+        scale = reach[layer] / reach[layer].max()
+        scale = scale.clamp(min=LEAST_REACH)
+        layer.conv.weight.div_(scale[:, None, None, None])
+        layer.conv.bias.div_(scale)
+        following.weight.mul_(scale[:, None, None, None])
+
+
+def _before_depthwise(student: Student) -> Iterator[tuple[Convolution, nn.Conv2d]]:
+    """Every layer with a rectifier whose output goes into a depthwise convolution alone, and that convolution."""
+    for part in student.parts:
+        if isinstance(part.body, Head):
+            yield part.body.widen, part.body.weigh
+            continue
+        layers = [layer for layer in part.body if isinstance(layer, Convolution)]
+        for layer, following in itertools.pairwise(layers):
+            if following.conv.groups > 1:
+                yield layer, following.conv
 
 
 @contextlib.contextmanager
