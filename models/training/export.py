@@ -39,10 +39,25 @@ def quantise(plain: Path, inputs: Iterable[np.ndarray], output: Path) -> None:
 
     signature, name = _signature(plain)
     work = quantizer.Quantizer(str(plain), recipe.static_wi8_ai8())
-    statistics = work.calibrate({signature: [{name: x} for x in inputs]})
+    # The quantiser would forget: its ranges are a moving average, and what exceeds them is cut off.
+    statistics = widest([work.calibrate({signature: [{name: x}]}) for x in inputs])
     output.unlink(missing_ok=True)
     work.quantize(statistics).export_model(str(output))
     output.write_bytes(finished(output.read_bytes()))
+
+
+def widest(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """One range a tensor, which holds all that were found of it."""
+    ranges: dict[str, Any] = dict(found[0])
+    for some in found[1:]:
+        for name, values in some.items():
+            if isinstance(values, dict) and {"min", "max"} <= values.keys():
+                known = ranges.get(name, values)
+                ranges[name] = values | {
+                    "min": np.minimum(known["min"], values["min"]),
+                    "max": np.maximum(known["max"], values["max"]),
+                }
+    return ranges
 
 
 def export(network: nn.Module, shape: tuple[int, int, int], inputs: Iterable[np.ndarray], output: Path) -> str:

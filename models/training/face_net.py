@@ -91,18 +91,26 @@ class Convolution(nn.Module):
         self.norm = None
 
 
+class HardSigmoid(nn.Module):
+    """The design's hard sigmoid, written out so that it is exported as add, ReLU6 and multiplication."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu6(x + 3.0) * (1.0 / 6.0)
+
+
 class Gate(nn.Module):
     """Squeeze and excitation with a hard sigmoid."""
 
     def __init__(self, channels: int):
         super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.squeeze = nn.Conv2d(channels, channels // 4, 1)
+        self.bend = nn.ReLU6()
         self.excite = nn.Conv2d(channels // 4, channels, 1)
+        self.open = HardSigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.excite(functional.relu6(self.squeeze(x.mean((2, 3), keepdim=True))))
-        # The design's hard sigmoid, written out so that it is exported as add, ReLU6 and multiplication.
-        return x * (functional.relu6(gate + 3.0) * (1.0 / 6.0))
+        return x * self.open(self.excite(self.bend(self.squeeze(self.pool(x)))))
 
 
 class Part(nn.Module):

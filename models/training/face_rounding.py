@@ -35,7 +35,9 @@ def _places(student: Student) -> list[nn.Module]:
     heads = [m for m in student.modules() if isinstance(m, Head)]
     places = [m for m in student.modules() if isinstance(m, Convolution | Gate | Part)]
     before = [m.conv for m in student.modules() if isinstance(m, Convolution) and m.slope is not None]
-    return [*places, *before, *(layer for head in heads for layer in (head.weigh, head.project))]
+    gates = [m for m in student.modules() if isinstance(m, Gate)]
+    inside = [layer for gate in gates for layer in (gate.pool, gate.bend, gate.excite, gate.open)]
+    return [*places, *before, *inside, *(layer for head in heads for layer in (head.weigh, head.project))]
 
 
 @torch.no_grad()
