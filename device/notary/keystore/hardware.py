@@ -64,6 +64,8 @@ class HardwareKeyStore(KeyStore):
             self._ready()
             try:
                 return command()
+            except KeyStoreError:
+                raise  # what the store itself found; the device answered
             except Exception as error:
                 self._drop()
                 raise KeyStoreError(f"{self.description}: {words(error)}") from error
