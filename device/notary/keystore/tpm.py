@@ -75,8 +75,8 @@ class TpmKeyStore(HardwareKeyStore):
     def _require_policy(self) -> None:
         if policy_digest(self._context, self._pcrs) != self._policy:
             raise KeyStoreError(
-                f"{self.description} is bound to PCRs {self._pcrs.removeprefix('sha256:')}, and they are not what they "
-                "were when it was made: the machine has booted something else; undo that, or wipe the box"
+                f"{self.description}: the machine has booted something else than when this key was bound to PCRs "
+                f"{self._pcrs.removeprefix('sha256:')}; undo that, or wipe the box and enrol it"
             )
 
     def _open(self) -> None:

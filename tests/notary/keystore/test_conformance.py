@@ -43,8 +43,9 @@ SOFTHSM = next(
 
 @dataclass
 class Bench:
-    """A store under test, and how to take its key away and give it back."""
+    """A store under test, what the configuration calls it, and how to take its key away and give it back."""
 
+    name: str
     store: KeyStore
     root: Authority
     again: Callable[[Purpose], KeyStore]
@@ -64,6 +65,7 @@ def file_bench(folder: Path, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519Pr
     write_identity(folder, key, issue_leaf(root, key.public_key(), "Test box"))
     hidden = folder / "hidden"
     yield Bench(
+        f"file:{folder}",
         FileKeyStore(folder, Purpose.PRODUCTION),
         root,
         lambda purpose: FileKeyStore(folder, purpose),
@@ -90,6 +92,7 @@ def sealed_bench(folder: Path) -> Iterator[Bench]:
         write_private(keys / KEY_FILE, sealed)
         hidden = folder / "hidden"
         yield Bench(
+            "sealed",
             SealedKeyStore(keys, Purpose.PRODUCTION),
             root,
             lambda purpose: SealedKeyStore(keys, purpose),
@@ -151,7 +154,8 @@ def tpm_bench(folder: Path) -> Iterator[Bench]:
     keys = folder / "keys"
     root = certify(keys, create_tpm_key(keys, tpm.tcti))
     store = TpmKeyStore(keys, Purpose.PRODUCTION, tpm.tcti)
-    yield Bench(store, root, lambda purpose: TpmKeyStore(keys, purpose, tpm.tcti), tpm.stop, tpm.start)
+    name = f"tpm:{tpm.tcti}"
+    yield Bench(name, store, root, lambda purpose: TpmKeyStore(keys, purpose, tpm.tcti), tpm.stop, tpm.start)
     store.close()
     tpm.stop()
 
@@ -195,6 +199,7 @@ def pcr_bench(folder: Path) -> Iterator[Bench]:
         boot(tpm.tcti, what)
 
     yield Bench(
+        f"tpm:{tpm.tcti}",
         store,
         root,
         lambda purpose: TpmKeyStore(keys, purpose, tpm.tcti),
@@ -217,7 +222,8 @@ def pkcs11_bench(folder: Path) -> Iterator[Bench]:
     pin = folder / "pin"
     pin.write_text("1234\n")
     pin.chmod(0o600)
-    uri = parse_uri(f"pkcs11:token={label};object=verdict?module-path={SOFTHSM}&pin-source={pin}")
+    name = f"pkcs11:token={label};object=verdict?module-path={SOFTHSM}&pin-source={pin}"
+    uri = parse_uri(name)
     keys = folder / "keys"
     _refresh(str(SOFTHSM))
     root = certify(keys, create_pkcs11_key(uri))
@@ -228,6 +234,7 @@ def pkcs11_bench(folder: Path) -> Iterator[Bench]:
         pin.write_text("9999\n")
 
     yield Bench(
+        name,
         store,
         root,
         lambda purpose: Pkcs11KeyStore(keys, purpose, uri),
