@@ -9,6 +9,8 @@ Out: a `KeyStore` that signs ES256. Needs tpm2-pytss (extra `[tpm]`), imported o
 from __future__ import annotations
 
 import hashlib
+import os
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,8 +109,11 @@ class TpmKeyStore(HardwareKeyStore):
 
 def open_tpm(tcti: str) -> Any:
     """A connection to a TPM. Raises `KeyStoreError` if the library is missing or nothing answers."""
+    os.environ.setdefault("TSS2_LOG", "all+NONE")  # what is wrong is in the exception; the rest is for its developers
     try:
-        from tpm2_pytss import ESAPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Debian's tpm2-pytss is older than our cryptography
+            from tpm2_pytss import ESAPI
     except ImportError as error:
         raise KeyStoreError("a TPM key store needs tpm2-pytss: pip install 'vouchbox[tpm]'") from error
     try:

@@ -10,6 +10,7 @@ import contextlib
 import mmap
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -38,6 +39,8 @@ class LiveStage:
         self._size = self._config.width * self._config.height * 3 // 2
         self._path = path
         self.drawn = 0
+        self.rate = 0.0
+        """Pictures a second that this machine drew of the last person."""
 
     def __enter__(self) -> Self:
         with self._path.open("w+b") as file:
@@ -75,12 +78,16 @@ class LiveStage:
             ]
             for thread in threads:
                 thread.start()
-            yield
-            over.set()
-            threads[0].join(10)
+            try:
+                yield
+            finally:
+                over.set()
+                threads[0].join()
 
     def _play(self, camera: Camera, over: threading.Event) -> None:
+        began, before = time.monotonic(), self.drawn
         while not over.is_set():
+            self.rate = (self.drawn - before) / max(time.monotonic() - began, 1.0)
             frame = camera.read(0.5)
             if frame is not None:
                 self._pictures[1 - self._newest] = nv12(frame.image)
