@@ -105,7 +105,7 @@ def main() -> None:
             for architecture in options.arch or ARCHITECTURES:
                 path = lock_file(python, architecture)
                 if wheel is not None:
-                    # A box may have its key in a token. A TPM's library comes from its Debian (provisioning/install.sh).
+                    # A box may have its key in a token. The library of a TPM comes from its Debian.
                     found = resolve(python, architecture, [f"{wheel}[pkcs11]"])
                     path.write_text(lock_text(found, python, architecture), encoding="utf-8")
                     print(f"{path.name}: {len(found) - 1} wheels locked")

@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 
 TPM = """[Service]
 ExecStart=/usr/bin/swtpm socket --tpm2 --tpmstate dir=/var/lib/tpm --flags not-need-init,startup-clear \
-  --server type=unixio,path=/run/tpm/sock,mode=0660,gid=%GROUP% --ctrl type=unixio,path=/run/tpm/sock.ctrl,mode=0660,gid=%GROUP%
+  --server type=unixio,path=/run/tpm/sock,mode=0660,gid=%GROUP% \
+  --ctrl type=unixio,path=/run/tpm/sock.ctrl,mode=0660,gid=%GROUP%
 StateDirectory=tpm
 RuntimeDirectory=tpm
 RuntimeDirectoryPreserve=yes
