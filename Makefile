@@ -109,7 +109,7 @@ release: .venvs/supply/.ready $(VENV)/.models
 
 audit: .venvs/supply/.ready
 	@for lock in requirements/box-*.lock; do \
-	  .venvs/supply/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r $$lock || exit 1; done
+	  .venvs/supply/bin/pip-audit --progress-spinner off --strict --disable-pip --require-hashes -r $$lock || exit 1; done
 
 # The document reader: what it must show, and the peer that it is measured beside (an environment of its own).
 peers:

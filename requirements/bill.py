@@ -25,7 +25,7 @@ VERSION = SchemaVersion.V1_6
 def wheels(lock: Path) -> dict[str, Any]:
     """The bill of a lock, as cyclonedx-py makes it. Exits with its words if it does not."""
     command = [str(Path(sys.executable).with_name("cyclonedx-py")), "requirements", "--output-reproducible"]
-    command += ["--schema-version", VERSION.to_version(), "--output-format", "JSON", "--output-file", "-", str(lock)]
+    command += ["--spec-version", VERSION.to_version(), "--output-format", "JSON", "--output-file", "-", str(lock)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if ended.returncode != 0:
         sys.exit(f"{lock}: {ended.stderr.strip()}")

@@ -17,7 +17,7 @@ from tests.system.camera.stage import LiveStage
 from tests.system.conftest import AUDIENCE, NONCE, SERVICES, installed_bottle
 from tests.system.rootfs import REPOSITORY
 from tests.system.test_box import pss
-from tests.system.test_failures import open_when_free
+from tests.system.test_failures import open_when_free, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 
@@ -33,6 +33,7 @@ DESCRIPTION = """%YAML 1.1
   location: "CameraLocationFront"
   model: "Virtual Camera"
 """
+TOTAL_MB = 280
 FEWEST_PICTURES = 8
 """A second: below that the person's blinks fall between two pictures, and the camera seems to stand still."""
 PICTURES = "opt/live-pictures"
@@ -83,13 +84,28 @@ def judged(box, verification):
     return verified.claims
 
 
+def told_pss(box, when):
+    """The three services' memory in MB, printed."""
+    sizes = {service: pss(box.bottle.outer_pids(f"vouchbox-{service}")) for service in SERVICES}
+    told = ", ".join(f"{name} {size:.0f}" for name, size in sizes.items())
+    print(f"PSS in MB with picamera2, {when}: {sum(sizes.values()):.0f}: {told}")
+    return sum(sizes.values())
+
+
+def test_between_people_the_box_is_light(box_with_a_camera):
+    """The worker that the notary met at start leaves after ten seconds without an order; one stands by."""
+    box = box_with_a_camera
+    box.wait_well()
+    until(lambda: len(box.bottle.cgroup_pids("vouchbox-vision")) == 2, 60, "one worker alone")
+    assert told_pss(box, "between people") <= TOTAL_MB
+
+
 def test_a_whole_verification_through_picamera2(box_with_a_camera, stage):
     box = box_with_a_camera
     verification = open_when_free(box)
     with stage.person(box.party, verification):
         box.until(verification, "selfie")
-        sizes = {service: pss(box.bottle.outer_pids(f"vouchbox-{service}")) for service in SERVICES}
-        print("PSS in MB while a person is looked at: " + ", ".join(f"{name} {mb:.0f}" for name, mb in sizes.items()))
+        told_pss(box, "a person looked at and the next worker ready")
         state = box.finish(verification)
     claims = judged(box, verification)
     print(f"the person was drawn {stage.rate:.0f} times a second")
