@@ -165,13 +165,18 @@ def box_wheels(python: str, architecture: str = "x86_64") -> Path:
     target = cache_folder() / f"wheels-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     if (target / ".complete").exists():
         return target
-    sys.path.insert(0, str(REPOSITORY / "requirements"))
-    from lock import target_options
-
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-q", "--no-deps"]
     _run(*command, "--require-hashes", *target_options(python, architecture), "-r", str(lock), "-d", str(target))
     (target / ".complete").touch()
     return target
+
+
+def target_options(python: str, architecture: str) -> list[str]:
+    """pip's words for wheels of another machine (`requirements/lock.py`)."""
+    sys.path.insert(0, str(REPOSITORY / "requirements"))
+    from lock import target_options as options
+
+    return list(options(python, architecture))
 
 
 def _run(*command: str, environment: dict[str, str] | None = None) -> str:
