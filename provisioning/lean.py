@@ -14,6 +14,9 @@ from typing import Final
 
 UNUSED: Final = {
     "numpy/**/tests": "its test suites",
+    "numpy/f2py": "a compiler for Fortran",
+    "pygments/lexers/[!_]*.py": "colours for program text, which no command shows",
+    "pygments/lexers/__pycache__/[!_]*.pyc": "see pygments",
     "ai_edge_litert/libLiteRt*Accelerator.so": "inference on a GPU, which vision may not open",
     "ai_edge_litert/tools": "compilers of models",
     "ai_edge_litert/aot": "compilers of models",

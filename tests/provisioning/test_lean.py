@@ -8,8 +8,18 @@ from pathlib import Path
 
 from provisioning.lean import UNUSED, trim
 
-KEPT = ("numpy/testing/__init__.py", "numpy/core/x.so", "ai_edge_litert/libLiteRt.so", "pipeline/a.py", "cv2/cv2.so")
+KEPT = (
+    *("numpy/testing/__init__.py", "numpy/core/x.so", "ai_edge_litert/libLiteRt.so", "pipeline/a.py", "cv2/cv2.so"),
+    *(
+        "pygments/lexers/__init__.py",
+        "pygments/lexers/_mapping.py",
+        "pygments/lexers/__pycache__/_mapping.cpython-313.pyc",
+    ),
+)
 GONE = (
+    "pygments/lexers/fortran.py",
+    "pygments/lexers/__pycache__/fortran.cpython-313.pyc",
+    "numpy/f2py/crackfortran.py",
     "numpy/core/tests/test_x.py",
     "numpy/tests/__init__.py",
     "ai_edge_litert/libLiteRtWebGpuAccelerator.so",

@@ -138,5 +138,4 @@ def test_the_environment_has_what_the_lock_says_and_no_compiler(box):
     locked = {canonical(line.split()[0]) for line in lock if not line.startswith("#")}
     installed = {canonical(line) for line in box.bottle.run(PYTHON, "-c", DISTRIBUTIONS).output.splitlines()}
     assert {name for name in installed if not name.startswith("vouchbox==")} == locked
-    assert box.bottle.run(PYTHON, "-c", "import pip", check=False).code != 0
     assert box.bottle.run("sh", "-c", "command -v gcc", check=False).code != 0
