@@ -15,17 +15,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-
 ROOT = Path(__file__).resolve().parents[1]
-VERSION = SchemaVersion.V1_6
+VERSION = "1.6"
 
 
 def wheels(lock: Path) -> dict[str, Any]:
     """The bill of a lock, as cyclonedx-py makes it. Exits with its words if it does not."""
     command = [str(Path(sys.executable).with_name("cyclonedx-py")), "requirements", "--output-reproducible"]
-    command += ["--spec-version", VERSION.to_version(), "--output-format", "JSON", "--output-file", "-", str(lock)]
+    command += ["--spec-version", VERSION, "--output-format", "JSON", "--output-file", "-", str(lock)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if ended.returncode != 0:
         sys.exit(f"{lock}: {ended.stderr.strip()}")
@@ -57,6 +54,15 @@ def models() -> list[dict[str, Any]]:
     ]
 
 
+def require_schema(text: str) -> None:
+    """Exits with what is wrong unless `text` holds to CycloneDX's schema."""
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    if wrong := JsonStrictValidator(SchemaVersion.from_version(VERSION)).validate_str(text):
+        sys.exit(f"the bill does not hold to CycloneDX {VERSION}: {wrong}")
+
+
 def main() -> None:
     """The command line."""
     lock, out = Path(sys.argv[1]), Path(sys.argv[2])
@@ -64,8 +70,7 @@ def main() -> None:
     bill.setdefault("metadata", {})["component"] = product()
     bill["components"] = [*bill["components"], *models()]
     text = json.dumps(bill, indent=2, sort_keys=True) + "\n"
-    if wrong := JsonStrictValidator(VERSION).validate_str(text):
-        sys.exit(f"{lock}: the bill does not hold to CycloneDX {VERSION.to_version()}: {wrong}")
+    require_schema(text)
     out.write_text(text, encoding="utf-8")
     print(f"{out}: {len(bill['components'])} components")
 
