@@ -111,17 +111,23 @@ def test_a_whole_verification_through_picamera2(box_with_a_camera, stage):
     print(f"the person was drawn {stage.rate:.0f} times a second")
     if state["outcome"] != "verified":
         box.tell()
-        if stage.rate < FEWEST_PICTURES:
-            pytest.skip(f"this machine is too busy to draw a person in real time: {stage.rate:.1f} pictures a second")
+        skip_if_busy(stage)
     assert state["outcome"] == "verified"
     assert (claims["camera"], claims["dbgstat"]) == ("emulated", "enabled")
+
+
+def skip_if_busy(stage):
+    if stage.rate < FEWEST_PICTURES:
+        pytest.skip(f"this machine is too busy to draw a person in real time: {stage.rate:.1f} pictures a second")
 
 
 def test_a_camera_that_is_pulled_in_mid_verification(box_with_a_camera, stage):
     box = box_with_a_camera
     verification = open_when_free(box)
     with stage.person(box.party, verification):
-        box.until(verification, "holding")
+        reached = box.until(verification, "holding")
+        if reached["stage"] != "holding":
+            skip_if_busy(stage)
         stage.unplug()
         began = time.monotonic()
         state = box.finish(verification)
