@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: help demo test lint unit models conformance clean
 .PHONY: peers reader-proof
 .PHONY: test-fleet test-killed test-scale
-.PHONY: install uninstall test-system test-arm64 lock check-aarch64 sbom audit memory
+.PHONY: install uninstall test-system test-arm64 lock check-aarch64 sbom audit release memory
 
 help:
 	@echo "make demo         one whole verification before an emulated camera, and its offline verification"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-arm64   unit and document tests in an arm64 system under qemu (root, qemu-user-static)"
 	@echo "make check-aarch64  every locked wheel for 64-bit ARM resolves; make lock writes the locks anew"
 	@echo "make sbom audit   bill of materials (CycloneDX), known vulnerabilities of what a box installs"
+	@echo "make release      a release for one kind of box (BOX=py3.13-aarch64), ready to be signed"
 	@echo "make memory       what the three processes take (PSS), models loaded"
 	@echo "make reader-proof what the document reader must show (an hour); make peers: PassportEye beside it"
 	@echo "make conformance  our face landmarks beside MediaPipe's Face Mesh (own environment)"
@@ -84,26 +85,31 @@ memory: $(VENV)/.models
 
 # --- supply chain ---
 
-lock: $(VENV)/.ready
-	$(BIN)/python requirements/lock.py lock
-
-check-aarch64: $(VENV)/.ready
-	$(BIN)/python requirements/lock.py check --arch aarch64
-
-.venvs/supply/.ready:
-	$(PYTHON) -m venv .venvs/supply
-	.venvs/supply/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom pip-audit
+# An environment of its own: a system's older pip holds another Python's wheels against the Python that it runs under.
+.venvs/supply/.ready: provisioning/prepare.sh
+	provisioning/prepare.sh $(PYTHON) .venvs/supply
+	.venvs/supply/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=26' cyclonedx-bom pip-audit
 	@touch $@
+
+lock: .venvs/supply/.ready
+	.venvs/supply/bin/python requirements/lock.py lock
+
+check-aarch64: .venvs/supply/.ready
+	.venvs/supply/bin/python requirements/lock.py check --arch aarch64
 
 sbom: .venvs/supply/.ready
 	@mkdir -p dist
 	@for lock in requirements/box-*.lock; do \
-	  out=dist/$$(basename $$lock .lock).cdx.json; \
-	  .venvs/supply/bin/cyclonedx-py requirements --output-reproducible --of JSON -o $$out $$lock && echo $$out; done
+	  .venvs/supply/bin/python requirements/bill.py $$lock dist/$$(basename $$lock .lock).cdx.json || exit 1; done
+
+# For one kind of box: its wheels, the models and the bill of materials, in a folder that the authority signs.
+BOX ?= py3.13-aarch64
+release: .venvs/supply/.ready $(VENV)/.models
+	provisioning/make_release.sh $(BOX) dist/release-$(BOX)
 
 audit: .venvs/supply/.ready
 	@for lock in requirements/box-*.lock; do \
-	  .venvs/supply/bin/pip-audit --progress-spinner off --disable-pip --require-hashes -r $$lock || exit 1; done
+	  .venvs/supply/bin/pip-audit --progress-spinner off --strict --disable-pip --require-hashes -r $$lock || exit 1; done
 
 # The document reader: what it must show, and the peer that it is measured beside (an environment of its own).
 peers:

@@ -47,7 +47,7 @@ setup(
         "cheroot>=10.0",
         "cryptography>=45",
         "joserfc>=1.0",
-        "python-stdnum>=1.20",
+        "python-stdnum>=2.0",
         "prometheus-client>=0.20",
     ],
     extras_require={

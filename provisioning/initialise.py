@@ -15,6 +15,8 @@ import msgspec
 from device.config import Config
 from device.errors import ConfigurationError
 from device.notary.box import load_box
+from device.notary.keystore.pcrs import parse_pcrs
+from device.notary.keystore.tpm import chosen_pcrs
 from device.notary.pseudonym import KEY_BYTES
 from provisioning.box import REQUEST_FILE, BoxFolder, Stage, change_config
 from provisioning.files import clear_parts, write_once
@@ -38,7 +40,9 @@ class Initialised:
     changed: bool
 
 
-def initialise(box: BoxFolder, name: str, *, camera: str = "", keystore: str = "", state: str = "") -> Initialised:
+def initialise(
+    box: BoxFolder, name: str, *, camera: str = "", keystore: str = "", state: str = "", pcrs: str = ""
+) -> Initialised:
     """See the module's text.
 
     Args:
@@ -47,6 +51,7 @@ def initialise(box: BoxFolder, name: str, *, camera: str = "", keystore: str = "
         camera: as `vision.camera` in the configuration; empty leaves what is there.
         keystore: as `notary.keystore`; empty leaves what is there, and takes the best on a bare box.
         state: the state folder; empty leaves what is there.
+        pcrs: registers that a new TPM key is bound to, as `0,2,7`; empty binds it to the TPM alone.
 
     Raises:
         ConfigurationError: the box is another one already, or something cannot be written.
@@ -55,7 +60,7 @@ def initialise(box: BoxFolder, name: str, *, camera: str = "", keystore: str = "
     check_name(name)
     before = box
     if box.stage() is not Stage.BARE:
-        _require_same(box, name, keystore)
+        _require_same(box, name, keystore, pcrs)
     chosen = keystore or (best_keystore() if not box.file.exists() else box.config.notary.keystore)
     if box.config.sealed is None:
         box = change_config(box, lambda config: _configured(config, camera, chosen, state))
@@ -66,7 +71,7 @@ def initialise(box: BoxFolder, name: str, *, camera: str = "", keystore: str = "
         write_once(box.config.state / "ueid", _UEID_RANDOM + secrets.token_bytes(_UEID_BYTES))
         write_once(box.keys / "pseudonym.key", secrets.token_bytes(KEY_BYTES))
         ueid = load_box(box.config).ueid
-        folder = box.waiting() or box.current() or new_generation(box, name, ueid)
+        folder = box.waiting() or box.current() or new_generation(box, name, ueid, pcrs)
         request = parse_request((folder / REQUEST_FILE).read_bytes())
     changed = before.stage() is Stage.BARE or before.config != box.config
     return Initialised(name, ueid.hex(), box.config.notary.keystore, folder / REQUEST_FILE, request.kid, changed)
@@ -81,7 +86,7 @@ def box_name(box: BoxFolder) -> str:
         return parse_request((newest[0] / REQUEST_FILE).read_bytes()).name
 
 
-def _require_same(box: BoxFolder, name: str, keystore: str) -> None:
+def _require_same(box: BoxFolder, name: str, keystore: str, pcrs: str) -> None:
     known = box_name(box)
     if known != name:
         raise ConfigurationError(f"this box is {known!r} already; `vouchbox-provision wipe` makes it nobody's again")
@@ -89,6 +94,13 @@ def _require_same(box: BoxFolder, name: str, keystore: str) -> None:
         raise ConfigurationError(
             f"this box's key is in {box.config.notary.keystore!r} already; wipe it to begin with another key store"
         )
+    if pcrs:
+        with acting_as(NOTARY):
+            bound = chosen_pcrs(box.generations()[-1])
+        if bound != parse_pcrs(pcrs):
+            raise ConfigurationError(
+                f"this box's key is bound to {f'PCRs {bound}' if bound else 'no PCRs'}; wipe it to begin with others"
+            )
 
 
 def _configured(config: Config, camera: str, keystore: str, state: str) -> Config:

@@ -110,6 +110,7 @@ install_environment() {
     in_target "$target/bin/python" -m pip --disable-pip-version-check install --quiet --ignore-installed --only-binary=:all: \
       --require-hashes "${options[@]}" -r "$inside/requirements.lock"
     in_target "$target/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps "$inside/$wheel"
+    in_target "$target/bin/python" -m provisioning.lean
     touch "$root$target/.complete"
   fi
   ln -sfn "$target" "$root/opt/vouchbox/next" && mv -T "$root/opt/vouchbox/next" "$root/opt/vouchbox/current"

@@ -29,8 +29,14 @@ def best_keystore(device: Path = TPM_DEVICE) -> str:
     return "tpm" if device.exists() and find_spec("tpm2_pytss") is not None else "file"
 
 
-def new_generation(box: BoxFolder, name: str, ueid: bytes) -> Path:
+def new_generation(box: BoxFolder, name: str, ueid: bytes, pcrs: str = "") -> Path:
     """A new key with its request. A generation that waits for its certificate already is the answer, not a second one.
+
+    Args:
+        box: initialised as far as its folders.
+        name: the box's name.
+        ueid: its identity.
+        pcrs: registers to bind a TPM key to; empty: those of the key before it, if that one is bound.
 
     Raises:
         ConfigurationError: the waiting generation is another box's, or its folder cannot be written.
@@ -45,7 +51,7 @@ def new_generation(box: BoxFolder, name: str, ueid: bytes) -> Path:
     number = int(before[0].name.rsplit("-", 1)[1]) + 1 if before else 1
     folder = box.keys / f"generation-{number}"
     with new_folder(folder) as fresh:
-        key, close = _make_key(box, fresh)
+        key, close = _make_key(box, fresh, pcrs or _pcrs_of(before))
         transport = ec.generate_private_key(ec.SECP256R1())
         secret = transport.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         write_atomic(fresh / TRANSPORT_FILE, secret, mode=0o600)
@@ -60,27 +66,41 @@ Made = tuple[ec.EllipticCurvePrivateKey, Callable[[], None]]
 """A key that can sign its request, and what lets go of the device that it is in."""
 
 
-def _make_key(box: BoxFolder, folder: Path) -> Made:
+def _pcrs_of(before: list[Path]) -> str:
+    from device.notary.keystore.tpm import chosen_pcrs
+
+    return chosen_pcrs(before[0]) if before else ""
+
+
+def _make_key(box: BoxFolder, folder: Path, pcrs: str) -> Made:
     kind, _, rest = box.config.notary.keystore.partition(":")
-    if kind == "file" and not rest:
-        key = ec.generate_private_key(ec.SECP256R1())
-        write_atomic(
-            folder / "key.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600
-        )
-        return key, lambda: None
+    if pcrs and kind != "tpm":
+        raise ConfigurationError(f"only a key in a TPM can be bound to PCRs, and notary.keystore is {kind}")
+    if kind in ("file", "sealed") and not rest:
+        return _file_key(folder, sealed=kind == "sealed"), lambda: None
     if kind == "tpm":
-        return _tpm_key(folder, rest)
+        return _tpm_key(folder, rest, pcrs)
     if kind == "pkcs11":
         return _pkcs11_key(folder, box.config.notary.keystore)
     raise ConfigurationError(
-        f"notary.keystore {box.config.notary.keystore!r}: init makes keys in file, tpm or pkcs11:…"
+        f"notary.keystore {box.config.notary.keystore!r}: init makes keys in file, sealed, tpm or pkcs11:…"
     )
 
 
-def _tpm_key(folder: Path, tcti: str) -> Made:
+def _file_key(folder: Path, *, sealed: bool) -> ec.EllipticCurvePrivateKey:
+    from device.notary.keystore.sealed import KEY_FILE, seal
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    name, data = (KEY_FILE, seal(plain)) if sealed else ("key.pem", plain)
+    write_atomic(folder / name, data, mode=0o600)
+    return key
+
+
+def _tpm_key(folder: Path, tcti: str, pcrs: str) -> Made:
     from device.notary.keystore.tpm import DEFAULT_TCTI, TpmKeyStore, create_tpm_key
 
-    public = create_tpm_key(folder, tcti or DEFAULT_TCTI)
+    public = create_tpm_key(folder, tcti or DEFAULT_TCTI, pcrs)
     store = TpmKeyStore(folder, Purpose.PRODUCTION, tcti)
     return _remote(public, store._sign), store.close
 

@@ -163,6 +163,7 @@ def unpack(release: Release, base: Path, python: str) -> Path:
         wheels = ["--find-links", str(release.folder / "wheels"), "--only-binary=:all:", "--require-hashes"]
         _do([*pip, "--ignore-installed", *wheels, "-r", str(lock)])
     _do([*pip, "--no-deps", str(release.wheel)])
+    _do([str(target / "bin" / "python"), "-m", "provisioning.lean"])
     write_atomic(target / ".complete", b"")
     return target
 

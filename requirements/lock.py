@@ -2,6 +2,7 @@
 
     python requirements/lock.py lock [--python 3.13] [--arch aarch64]    writes requirements/box-py*-*.lock
     python requirements/lock.py check [...]                              every wheel of the locks still resolves
+    python requirements/lock.py fetch --into FOLDER [...]                those wheels, their hashes checked
 
 In: the project's own wheel, whose metadata says what it needs. Out: lock files for `pip install --require-hashes`; for
 `check` exit 0 only if all hold. Only wheels are taken, so that nothing is ever compiled on a box, and neither an
@@ -54,6 +55,18 @@ def resolve(python: str, architecture: str, wanted: list[str]) -> list[dict[str,
         return found
 
 
+def fetch(python: str, architecture: str, folder: Path) -> int:
+    """Puts the wheels of a lock into `folder`; how many. Exits with pip's words if one is not to be had."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
+    command += ["--require-hashes", *target_options(python, architecture), "-d", str(folder)]
+    ended = subprocess.run(  # noqa: S603
+        [*command, "-r", str(lock_file(python, architecture))], capture_output=True, text=True, check=False
+    )
+    if ended.returncode != 0:
+        sys.exit(f"Python {python} on {architecture}: {ended.stderr}")
+    return len(list(folder.glob("*.whl")))
+
+
 def build_wheel(folder: Path) -> Path:
     """The project's wheel, for its metadata."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps"]
@@ -79,19 +92,25 @@ def lock_text(found: list[dict[str, Any]], python: str, architecture: str) -> st
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=("lock", "check"))
+    parser.add_argument("action", choices=("lock", "check", "fetch"))
     parser.add_argument("--python", choices=PYTHONS, action="append")
     parser.add_argument("--arch", choices=ARCHITECTURES, action="append")
+    parser.add_argument("--into", type=Path)
     options = parser.parse_args()
+    if options.action == "fetch" and options.into is None:
+        parser.error("fetch needs --into FOLDER")
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(Path(folder)) if options.action == "lock" else None
         for python in options.python or PYTHONS:
             for architecture in options.arch or ARCHITECTURES:
                 path = lock_file(python, architecture)
                 if wheel is not None:
-                    found = resolve(python, architecture, [str(wheel)])
+                    # A box may have its key in a token. The library of a TPM comes from its Debian.
+                    found = resolve(python, architecture, [f"{wheel}[pkcs11]"])
                     path.write_text(lock_text(found, python, architecture), encoding="utf-8")
                     print(f"{path.name}: {len(found) - 1} wheels locked")
+                elif options.action == "fetch":
+                    print(f"{path.name}: {fetch(python, architecture, options.into)} wheels fetched")
                 else:
                     found = resolve(python, architecture, ["--require-hashes", "--no-deps", "-r", str(path)])
                     print(f"{path.name}: all {len(found)} wheels resolve for Python {python} on {architecture}")

@@ -65,6 +65,10 @@ def _production(name: str, folder: Path) -> KeyStore | None:
     if kind == "file":
         place = Path(rest) if rest else folder
         return FileKeyStore(place, Purpose.PRODUCTION) if rest or place.is_dir() else None
+    if kind == "sealed" and not rest:
+        from device.notary.keystore.sealed import SealedKeyStore
+
+        return SealedKeyStore(folder, Purpose.PRODUCTION)
     if kind == "tpm":
         from device.notary.keystore.tpm import TpmKeyStore
 
@@ -73,4 +77,4 @@ def _production(name: str, folder: Path) -> KeyStore | None:
         from device.notary.keystore.pkcs11 import Pkcs11KeyStore, parse_uri
 
         return Pkcs11KeyStore(folder, Purpose.PRODUCTION, parse_uri(name))
-    raise ConfigurationError(f"notary.keystore {name!r}: use file, file:FOLDER, tpm, tpm:TCTI or a pkcs11: URI")
+    raise ConfigurationError(f"notary.keystore {name!r}: use file, file:FOLDER, sealed, tpm, tpm:TCTI or a pkcs11: URI")

@@ -17,7 +17,13 @@ from provisioning.initialise import box_name, initialise
 @click.option("--name", default="", help="The box's name, as its certificate will have it; else its host name.")
 @click.option("--camera", default="", metavar="CAMERA", help="picamera2, v4l2:/dev/video0, gstreamer:PIPELINE …")
 @click.option(
-    "--keystore", default="", metavar="STORE", help="file, tpm, tpm:TCTI or a pkcs11: URI; else the best there is."
+    "--keystore", default="", metavar="STORE", help="file, sealed, tpm, tpm:TCTI or a pkcs11: URI; else the best."
+)
+@click.option(
+    "--pcrs",
+    default="",
+    metavar="N,N",
+    help="Bind a TPM key to these PCRs as they are now: another boot, no signature.",
 )
 @click.option("--state", default="", metavar="FOLDER", help="State folder, if not /var/lib/vouchbox.")
 @click.option(
@@ -28,12 +34,20 @@ from provisioning.initialise import box_name, initialise
 @json_option
 @click.pass_obj
 def init(
-    config: Path | None, name: str, camera: str, keystore: str, state: str, request: Path | None, *, as_json: bool
+    config: Path | None,
+    name: str,
+    camera: str,
+    keystore: str,
+    pcrs: str,
+    state: str,
+    request: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """A bare box: its identity, its key in the best key store present, its certificate request."""
     box = open_box(config)
     name = name or (box_name(box) if box.generations() else socket.gethostname())
-    done = initialise(box, name, camera=camera, keystore=keystore, state=state)
+    done = initialise(box, name, camera=camera, keystore=keystore, state=state, pcrs=pcrs)
     if request is not None:
         write_atomic(request, done.request.read_bytes())
     place = request or done.request

@@ -25,6 +25,7 @@ from provisioning.selftest.report import Finding, finding
 _STRENGTH = {
     "tpm": "in a TPM: it cannot be copied",
     "pkcs11": "in a PKCS #11 token: it cannot be copied",
+    "sealed": "in a file that only this machine can unseal: a copy of the state folder is worthless elsewhere",
     "file": "in a file: whoever has the disk has the key",
 }
 
@@ -33,12 +34,12 @@ def key_strength(box: BoxFolder, tpm: Path = TPM_DEVICE) -> Finding:
     """Where the key is, and whether there would be a better place."""
     kind = box.config.notary.keystore.partition(":")[0]
     text = f"the key is {_STRENGTH.get(kind, f'in {kind}')}"
-    if kind != "file":
+    if kind not in ("file", "sealed"):
         return finding("key.strength", True, text, advisory=True)
     if tpm.exists():
         advice = "this board has a TPM: wipe the box and `vouchbox-provision init --keystore tpm`"
         return finding("key.strength", False, text, advice, advisory=True)
-    advice = "fit a TPM or a secure element, or seal the key with systemd-creds and encrypt the disk"
+    advice = "fit a TPM or a secure element; until then encrypt the disk, and `init --keystore sealed` for its copies"
     return finding("key.strength", False, f"{text}; this board has no TPM", advice, advisory=True)
 
 

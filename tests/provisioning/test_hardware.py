@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from provisioning.box import Stage
 from provisioning.renewal import retire_old_keys
-from tests.notary.keystore.test_conformance import SOFTHSM, Swtpm, _refresh, softhsm_configuration
+from provisioning.selftest.product import key_health, key_strength
+from tests.notary.keystore.test_conformance import SOFTHSM, Swtpm, _refresh, boot, softhsm_configuration
 from tests.provisioning.conftest import Bench, facts
 from tests.provisioning.kill_moments import in_child
 
@@ -43,14 +46,14 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"pkcs11:token={label};object=verdict?module-path={SOFTHSM}&pin-source={folder / 'pin'}"
 
 
-def init(bench: Bench, keystore: str) -> dict[str, object]:
+def init(bench: Bench, keystore: str, *more: str) -> dict[str, object]:
     options = ("--keystore", keystore, "--state", bench.state, "--request", bench.request)
-    return bench.facts("init", "--name", "box-1", *options)
+    return bench.facts("init", "--name", "box-1", *options, *more)
 
 
-def enrolled(bench: Bench, keystore: str) -> None:
-    first = init(bench, keystore)
-    assert init(bench, keystore)["kid"] == first["kid"]
+def enrolled(bench: Bench, keystore: str, *more: str) -> None:
+    first = init(bench, keystore, *more)
+    assert init(bench, keystore, *more)["kid"] == first["kid"]
     facts("authority", "issue", bench.authority, bench.request)
     assert bench.facts("enrol", "--bundle", bench.bundle)["kid"] == first["kid"]
     status = bench.facts("status")
@@ -73,6 +76,44 @@ def test_a_key_in_a_tpm(bench: Bench, tpm: str) -> None:
     assert before != after
     bench.facts("wipe", "--yes")
     assert bench.box.stage() is Stage.BARE
+
+
+def test_a_key_bound_to_what_the_machine_booted(bench: Bench, tpm: str) -> None:
+    """Bound at init, and at each renewal to the same registers; after another boot the self-test says so."""
+    tcti = tpm.removeprefix("tpm:")
+    with pytest.raises(AssertionError, match="PCR 23 is empty"):
+        init(bench, tpm, "--pcrs", "23")
+    boot(tcti, b"ours")
+    enrolled(bench, tpm, "--pcrs", "23")
+    renewed(bench)
+    with pytest.raises(AssertionError, match="bound to PCRs sha256:23"):
+        init(bench, tpm, "--pcrs", "7,23")
+    current = bench.box.current()
+    assert current is not None
+    assert (current / "key.pcrs").read_text() == "sha256:23\n"
+    boot(tcti, b"another")
+    assert "booted something else" in key_health(bench.box).text
+    boot(tcti, b"ours")
+    assert key_health(bench.box).result == "pass"
+
+
+def test_a_sealed_key(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("systemd-creds") is None or os.geteuid() != 0:
+        pytest.skip("only root may ask systemd-creds to seal a key")
+    monkeypatch.setenv("SYSTEMD_CREDENTIAL_SECRET", str(tmp_path / "machine-secret"))
+    enrolled(bench, "sealed")
+    before, after = renewed(bench)
+    assert before != after
+    assert not key_strength(bench.box, tmp_path / "no-tpm").blocks
+    (tmp_path / "machine-secret").unlink()  # its disk in another machine
+    assert "systemd-creds does not decrypt the key" in key_health(bench.box).text
+    bench.facts("wipe", "--yes")
+    assert bench.box.stage() is Stage.BARE
+
+
+def test_only_a_tpm_knows_pcrs(bench: Bench) -> None:
+    with pytest.raises(AssertionError, match="only a key in a TPM"):
+        init(bench, "file", "--pcrs", "7")
 
 
 def test_a_key_in_a_token(bench: Bench, token: str) -> None:

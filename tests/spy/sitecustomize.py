@@ -1,8 +1,8 @@
 """Put on a vision worker's PYTHONPATH by the canary tests: what the worker sees then carries a known pattern.
 
 Python imports a module of this name by itself at start. Every frame gets a patch of random bytes in its corner; the
-embeddings that the worker computes are noted in the folder that `VOUCHBOX_CANARY` names, so that the
-test knows what to look for. The product's own code runs as it is.
+embeddings that the worker computes are noted in its own memory, behind a mark, and in the folder that `VOUCHBOX_CANARY`
+names where it may write there, so that the test knows what to look for. The product's own code runs as it is.
 """
 
 import os
@@ -34,17 +34,22 @@ def _stamp_frames(path: Path) -> None:
 
 
 def _note_embeddings(path: Path) -> None:
+    import hashlib
+
     from device.vision.face.embedder import FaceEmbedder
 
     embed = FaceEmbedder.embed_crop
+    notes = bytearray()
 
     def noted(self, *arguments, **named):
         vector = embed(self, *arguments, **named)
+        data = vector.astype("<f4").tobytes()
+        notes.extend(hashlib.sha256(b"canary embedding").digest() + data)
         try:
             with path.open("ab") as file:
-                file.write(vector.astype("<f4").tobytes())
+                file.write(data)
         except OSError:
-            pass  # inside a unit nothing can be written
+            pass  # inside a unit nothing can be written: the test reads this process's memory
         return vector
 
     FaceEmbedder.embed_crop = noted

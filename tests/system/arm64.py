@@ -43,10 +43,8 @@ def wheels() -> Path:
     """The box's locked wheels, and those of the test tools."""
     folder = rootfs.box_wheels("3.13", "aarch64")
     if not list(folder.glob("pytest-*.whl")):
-        from lock import target_options
-
         command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-q"]
-        subprocess.run([*command, *target_options("3.13", "aarch64"), "-d", str(folder), *TOOLS], check=True)
+        subprocess.run([*command, *rootfs.target_options("3.13", "aarch64"), "-d", str(folder), *TOOLS], check=True)
     return folder
 
 

@@ -1,4 +1,5 @@
-"""A bottle in which the product was installed as a technician would, from a stick, without network.
+"""Bottles in which the product was installed as a technician would, from a stick, without network. That is done once in
+a run; each bottle then goes on from there with an address, a certificate and a camera of its own.
 
 Marked `system`: not part of `make test`; `make test-system` runs it. Skipped, with the reason, where whole systems
 cannot be booted.
@@ -135,17 +136,49 @@ def stick(tmp_path_factory):
     return folder
 
 
-@contextlib.contextmanager
-def installed_bottle(
-    base: Path, stick: Path, folder: Path, camera: str = "emulated:standard", number: int = 0, properties=None
-):
-    """Boots `base`, installs, makes a development identity and a relying party; off again at the end."""
+@dataclass(frozen=True)
+class Disk:
+    """A Debian with the product installed and nothing started; nobody may change it."""
+
+    layers: tuple[Path, ...]
+    stick: Path
+    install_seconds: float
+
+
+@pytest.fixture(scope="session")
+def disk(base, stick, bottle_folder):
+    """Installed by the installer in a booted bottle."""
+    folder = bottle_folder / "disk"
     with rootfs.overlay(base, folder) as root:
-        (properties or put_stage_properties)(root)
-        bottle = Bottle(root, {"/stick": stick}, number)
+        bottle = Bottle(root, {"/stick": stick})
         bottle.boot()
         try:
-            yield install(bottle, stick, folder, camera)
+            began = time.monotonic()
+            bottle.run(*installer(stick), timeout=600)
+            seconds = time.monotonic() - began
+        finally:
+            bottle.power_off()
+    return Disk((folder / "upper", base), stick, seconds)
+
+
+def installer(stick: Path) -> list[str]:
+    """What the technician types."""
+    wheel = next(stick.glob("vouchbox-*.whl")).name
+    command = ["/stick/provisioning/install.sh", "--camera", "emulated:standard", "--no-start"]
+    return [*command, "--wheels", "/stick/wheels", "--models", "/stick/models", "--wheel", f"/stick/{wheel}"]
+
+
+@contextlib.contextmanager
+def installed_bottle(disk: Disk, folder: Path, camera: str = "emulated:standard", number: int = 0, properties=None):
+    """Boots the installed disk, makes a development identity and a relying party; off again at the end."""
+    with rootfs.overlay(disk.layers, folder) as root:
+        (properties or put_stage_properties)(root)
+        # Not at this boot: it is not ready yet. The installer, run once more for the address, enables it again.
+        (root / "etc/systemd/system/multi-user.target.wants/vouchbox.target").unlink()
+        bottle = Bottle(root, {"/stick": disk.stick}, number)
+        bottle.boot()
+        try:
+            yield make_ready(bottle, disk, folder, camera)
         finally:
             bottle.power_off()
 
@@ -167,14 +200,9 @@ def put_stage_properties(root: Path) -> None:
             shutil.copyfile(home / file, target)
 
 
-def install(bottle: Bottle, stick: Path, folder: Path, camera: str) -> Installed:
-    wheel = next(stick.glob("vouchbox-*.whl")).name
-    began = time.monotonic()
-    command = ["/stick/provisioning/install.sh", "--camera", camera, "--listen", f"{bottle.address}:8470", "--no-start"]
-    bottle.run(
-        *command, "--wheels", "/stick/wheels", "--models", "/stick/models", "--wheel", f"/stick/{wheel}", timeout=600
-    )
-    seconds = time.monotonic() - began
+def make_ready(bottle: Bottle, disk: Disk, folder: Path, camera: str) -> Installed:
+    bottle.run(*installer(disk.stick), "--listen", f"{bottle.address}:8470", timeout=300)
+    bottle.run("sed", "-i", f's/^camera = .*/camera = "{camera}"/', "/etc/vouchbox/config.toml")
     root_pem = bottle.run(PYTHON, "-c", IDENTITY, user="vouchbox-notary").output
     certificate = put_tls(bottle, folder)
     token = bottle.run(
@@ -183,7 +211,7 @@ def install(bottle: Bottle, stick: Path, folder: Path, camera: str) -> Installed
     )
     token = bottle.run("cat", "/root/token").output.strip()
     bottle.run("systemctl", "start", "vouchbox.target")
-    return Installed(bottle, TrustingParty(bottle.address, token, certificate), root_pem, seconds)
+    return Installed(bottle, TrustingParty(bottle.address, token, certificate), root_pem, disk.install_seconds)
 
 
 def put_tls(bottle: Bottle, folder: Path) -> Path:
@@ -225,7 +253,7 @@ def bottle_folder():
 
 
 @pytest.fixture(scope="session")
-def box(base, stick, bottle_folder):
+def box(disk, bottle_folder):
     """The box that most tests share."""
-    with installed_bottle(base, stick, bottle_folder / "shared") as running:
+    with installed_bottle(disk, bottle_folder / "shared") as running:
         yield running

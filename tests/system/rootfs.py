@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,11 +96,12 @@ def base(recipe: Recipe | None = None) -> Path:
 
 
 @contextlib.contextmanager
-def overlay(lower: Path, upper: Path) -> Iterator[Path]:
-    """A writable system over `lower`, whose changes lie below `upper` (and stay there)."""
+def overlay(lower: Path | Sequence[Path], upper: Path) -> Iterator[Path]:
+    """A writable system over `lower` (the topmost layer first), whose changes lie in `upper/upper` (and stay there)."""
     for name in ("upper", "work", "root"):
         (upper / name).mkdir(parents=True, exist_ok=True)
-    layers = f"lowerdir={lower},upperdir={upper / 'upper'},workdir={upper / 'work'}"
+    below = ":".join(str(layer) for layer in ([lower] if isinstance(lower, Path) else lower))
+    layers = f"lowerdir={below},upperdir={upper / 'upper'},workdir={upper / 'work'}"
     _run("mount", "-t", "overlay", "overlay", "-o", layers, str(upper / "root"))
     try:
         yield upper / "root"
@@ -164,13 +165,18 @@ def box_wheels(python: str, architecture: str = "x86_64") -> Path:
     target = cache_folder() / f"wheels-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     if (target / ".complete").exists():
         return target
-    sys.path.insert(0, str(REPOSITORY / "requirements"))
-    from lock import target_options
-
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-q", "--no-deps"]
     _run(*command, "--require-hashes", *target_options(python, architecture), "-r", str(lock), "-d", str(target))
     (target / ".complete").touch()
     return target
+
+
+def target_options(python: str, architecture: str) -> list[str]:
+    """pip's words for wheels of another machine (`requirements/lock.py`)."""
+    sys.path.insert(0, str(REPOSITORY / "requirements"))
+    from lock import target_options as options
+
+    return list(options(python, architecture))
 
 
 def _run(*command: str, environment: dict[str, str] | None = None) -> str:

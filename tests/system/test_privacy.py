@@ -1,19 +1,21 @@
 """Canary frames in a box: after a verification whose frames carried a known pattern, the box has none of it.
 
 Looked at: every file on the bottle's writable disk and in its /run, the journal, the ledger, the memory of every
-process of the three services that lives on. Embeddings cannot be noted by the test inside the unit, which can write
-nowhere; they are looked for in `tests/processes/test_canary.py`.
+process of the three services that lives on. The embeddings that the worker computed are read out of its memory while it
+works, since the unit can write nowhere; then they are looked for as the pattern is.
 """
 
 import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import canary
 from tests.system.conftest import SERVICES
 from tests.system.rootfs import REPOSITORY
+from tests.system.test_failures import open_when_free
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 
@@ -43,13 +45,17 @@ def stamped(box):
 
 def test_a_box_keeps_nothing_of_what_it_saw(stamped):
     box, patch = stamped
-    needles = canary.pixel_needles(patch) | canary.compressed_needles(patch)
-    verification = box.open()
-    seen = False
+    verification = open_when_free(box)
+    seen, embeddings = False, {}
     while box.party.state(verification)["state"] == "running":
-        seen = seen or canary.glimpsed(box.bottle.outer_pids("vouchbox-vision"), patch)
+        pids = box.bottle.outer_pids("vouchbox-vision")
+        seen = seen or canary.glimpsed(pids, patch)
+        embeddings |= canary.noted_embeddings(pids)
         time.sleep(0.1)
     assert seen, "the search did not see the pattern where it surely was: in the worker, while it worked"
+    assert len(embeddings) >= 3, "the worker computed no embedding, so none could be looked for"
+    chosen = np.stack(list(embeddings.values()))[np.linspace(0, len(embeddings) - 1, 6).astype(int)]
+    needles = canary.pixel_needles(patch) | canary.compressed_needles(patch) | canary.embedding_needles(chosen)
     box.party.verdict(verification)
     time.sleep(2)  # the worker ends
 
@@ -69,9 +75,8 @@ def test_a_box_keeps_nothing_of_what_it_saw(stamped):
         inner / "dev/shm",
     ]
     places = [place for place in places if place.is_dir()]
-    print(
-        f"{len(pids)} processes, {sum(1 for place in places for _ in place.rglob('*'))} files, {len(needles)} needles"
-    )
+    files = sum(1 for place in places for _ in place.rglob("*"))
+    print(f"{len(embeddings)} embeddings; {len(pids)} processes, {files} files, {len(needles)} needles")
     assert canary.in_files(places, needles | PERSON) == {}
     journal = box.bottle.run("journalctl", "--output=export", "--no-pager").output.encode()
     assert canary.found_in(journal, needles | PERSON) == set()

@@ -3,9 +3,12 @@
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+
+import device
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOCKS = sorted((REPOSITORY / "requirements").glob("box-py*.lock"))
@@ -43,6 +46,16 @@ def test_every_requirement_of_every_lock_has_its_hash(path):
 def test_a_lock_has_all_that_the_product_needs(path):
     names = {re.sub(r"[._]", "-", line.split("==")[0]) for line in locked(path)}
     assert wanted() <= names
+
+
+def test_a_bill_of_materials_has_the_product_and_every_model_by_its_hash(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "requirements"))
+    import bill
+
+    manifest = tomllib.loads((REPOSITORY / "models/manifest.toml").read_text())["model"]
+    told = {part["name"]: part["hashes"][0]["content"] for part in bill.models()}
+    assert told == {entry["name"]: entry["sha256"] for entry in manifest}
+    assert (bill.product()["name"], bill.product()["version"]) == ("vouchbox", device.__version__)
 
 
 def test_the_installer_is_sound_shell_and_explains_itself():

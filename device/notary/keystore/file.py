@@ -2,7 +2,7 @@
 
 In: a folder with `key.pem` (PKCS #8, P-256 or Ed25519) and `chain.pem` (leaf first). Out: a `KeyStore`.
 The key must be a plain file, owned by this process's user and readable by nobody else; anything laxer is refused.
-On a box the folder is sealed with systemd-creds; the self-test says that this is weaker than hardware.
+The self-test says that this is weaker than hardware; `sealed.py` keeps such a key encrypted on disk.
 """
 
 from __future__ import annotations
@@ -43,13 +43,17 @@ class FileKeyStore(KeyStore):
 
     def _load(self) -> tuple[x509.Certificate, ...]:
         chain = read_chain(self._folder)
-        key = load_pem_private_key(read_private(self._folder / "key.pem"), password=None)
+        key = load_pem_private_key(self._secret(), password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
-            raise KeyStoreError(f"{self._folder / 'key.pem'}: the key is neither P-256 nor Ed25519")
+            raise KeyStoreError(f"{self.description}: the key is neither P-256 nor Ed25519")
         if key.public_key() != chain[0].public_key():
             raise KeyStoreError(f"{self._folder}: the key does not belong to the certificate; enrol the box again")
         self._key = key
         return chain
+
+    def _secret(self) -> bytes:
+        """The key, PKCS #8 in PEM. Raises `KeyStoreError`."""
+        return read_private(self._folder / "key.pem")
 
     def _sign(self, data: bytes) -> bytes:
         assert self._key is not None

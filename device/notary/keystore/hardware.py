@@ -56,7 +56,9 @@ class HardwareKeyStore(KeyStore):
             raise
         except Exception as error:
             self._drop()
-            raise KeyStoreError(f"{self.description} cannot be loaded: {words(error)}; enrol the box again") from error
+            raise KeyStoreError(
+                f"{self.description} cannot be loaded: {words(error)}; if it stays so, enrol the box again"
+            ) from error
 
     def _ask(self, command: Callable[[], Answer]) -> Answer:
         """One command; after a failure the device is opened anew the next time."""
@@ -64,6 +66,8 @@ class HardwareKeyStore(KeyStore):
             self._ready()
             try:
                 return command()
+            except KeyStoreError:
+                raise  # what the store itself found; the device answered
             except Exception as error:
                 self._drop()
                 raise KeyStoreError(f"{self.description}: {words(error)}") from error

@@ -5,6 +5,9 @@ with one answer for each rule, or a `CardReading` with the card's fields.
 
 Checksums come from python-stdnum. GB 11643-1999: six digits of region, birth date, three digits of sequence (odd for
 men), check character by ISO 7064 MOD 11-2.
+
+python-stdnum brings the standard library's TLS and help system along (5 MB in each worker, for web services that a box
+never asks): it is imported with the first number.
 """
 
 from __future__ import annotations
@@ -16,8 +19,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from stdnum import get_cc_module, numdb
-from stdnum.exceptions import InvalidChecksum, ValidationError
 
 from device.protocol import DocumentType, Reason, Result
 from device.vision.document.evidence import ALPHABET, INDEX, LineEvidence
@@ -89,6 +90,9 @@ def judge(scheme: str, text: str, today: datetime.date) -> NationalNumber | None
     if scheme == "cn_ric":
         return resident_number(text, today)
     country, _, name = scheme.partition("_")
+    from stdnum import get_cc_module
+    from stdnum.exceptions import InvalidChecksum
+
     module: Any = get_cc_module(country, name)
     if module is None or len(text) > MAX_LENGTH:
         return NationalNumber(scheme, text[:MAX_LENGTH], {"characters": (Result.FAIL, Reason.CHARACTERS_NOT_ALLOWED)})
@@ -98,7 +102,7 @@ def judge(scheme: str, text: str, today: datetime.date) -> NationalNumber | None
         compact = module.validate(text)
     except InvalidChecksum:
         checks = {"check_digit": (Result.FAIL, Reason.CHECK_DIGIT_WRONG)}
-    except (ValidationError, ValueError):  # the latter for digits that are none of ASCII's
+    except ValueError:  # stdnum's ValidationError is one, and so is what comes of digits that are none of ASCII's
         checks = {"characters": (Result.FAIL, Reason.CHARACTERS_NOT_ALLOWED)}
     return NationalNumber(
         scheme, compact, checks, *_holder(module, compact, all(check is PASSED for check in checks.values()))
@@ -111,13 +115,13 @@ def _holder(module: Any, number: str, valid: bool) -> tuple[PartialDate | None, 
     if valid and hasattr(module, "get_birth_date"):
         try:
             date = module.get_birth_date(number)
-        except (ValidationError, ValueError):
+        except ValueError:
             date = None
         born = PartialDate(date.year, date.month, date.day) if date else None
     if valid and hasattr(module, "get_gender"):
         try:
             sex = str(module.get_gender(number) or "")[:1].upper()
-        except (ValidationError, ValueError):
+        except ValueError:
             sex = ""
     return born, sex if sex in ("M", "F") else ""
 
@@ -151,6 +155,8 @@ def _sum(number: str) -> int:
 def _region_known(code: str) -> bool:
     """Whether a county ever had this code (GB/T 2260). When it had it is not asked: numbers were given to people born
     long before their county had its code."""
+    from stdnum import numdb
+
     found = numdb.get("cn/loc").info(code)
     return any("county" in properties for _, properties in found)
 

@@ -1,4 +1,5 @@
-"""One suite for every key store: a file (P-256 and Ed25519), a TPM (swtpm), PKCS #11 (SoftHSM2).
+"""One suite for every key store: a file (P-256 and Ed25519), a file that systemd-creds sealed, a TPM (swtpm) and one
+whose key is bound to PCRs, PKCS #11 (SoftHSM2).
 
 The TPM and the token are started here, in temporary folders; what is not installed is skipped by name.
 """
@@ -6,8 +7,10 @@ The TPM and the token are started here, in temporary folders; what is not instal
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -16,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from device.certificates import Purpose, VerdictKey
 from device.errors import KeyStoreError
 from device.notary.keystore.base import KeyStore, verifies
-from device.notary.keystore.file import FileKeyStore
+from device.notary.keystore.file import FileKeyStore, write_private
 from device.notary.verdict import sign_claims
 from device.verify import verify_verdict
 from provisioning.authority import Authority, create_root, issue_leaf, pem
@@ -39,8 +43,9 @@ SOFTHSM = next(
 
 @dataclass
 class Bench:
-    """A store under test, and how to take its key away and give it back."""
+    """A store under test, what the configuration calls it, and how to take its key away and give it back."""
 
+    name: str
     store: KeyStore
     root: Authority
     again: Callable[[Purpose], KeyStore]
@@ -60,12 +65,40 @@ def file_bench(folder: Path, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519Pr
     write_identity(folder, key, issue_leaf(root, key.public_key(), "Test box"))
     hidden = folder / "hidden"
     yield Bench(
+        f"file:{folder}",
         FileKeyStore(folder, Purpose.PRODUCTION),
         root,
         lambda purpose: FileKeyStore(folder, purpose),
         lambda: (folder / "key.pem").rename(hidden) and None,
         lambda: hidden.rename(folder / "key.pem") and None,
     )
+
+
+def sealed_bench(folder: Path) -> Iterator[Bench]:
+    """Really sealed, to a secret of the test's own in place of the machine's."""
+    if shutil.which("systemd-creds") is None or os.geteuid() != 0:
+        pytest.skip("only root may ask systemd-creds to seal a key")
+    from device.notary.keystore.sealed import KEY_FILE, SealedKeyStore, seal
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYSTEMD_CREDENTIAL_SECRET", str(folder / "machine-secret"))
+        patch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+        key = ec.generate_private_key(ec.SECP256R1())
+        keys = folder / "keys"
+        root = certify(keys, key.public_key())
+        encoding = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        sealed = seal(key.private_bytes(*encoding))
+        assert b"PRIVATE KEY" not in sealed
+        write_private(keys / KEY_FILE, sealed)
+        hidden = folder / "hidden"
+        yield Bench(
+            "sealed",
+            SealedKeyStore(keys, Purpose.PRODUCTION),
+            root,
+            lambda purpose: SealedKeyStore(keys, purpose),
+            lambda: (keys / KEY_FILE).rename(hidden) and None,
+            lambda: hidden.rename(keys / KEY_FILE) and None,
+        )
 
 
 class Swtpm:
@@ -94,8 +127,14 @@ class Swtpm:
         command += ["--ctrl", f"type=unixio,path={self.path}.ctrl", "--flags", "not-need-init,startup-clear"]
         self._process = subprocess.Popen(command)
         deadline = time.monotonic() + 10
-        while not self.path.exists() and time.monotonic() < deadline:
+        while not self._answers():
+            assert time.monotonic() < deadline, "swtpm did not start"
             time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        # Its socket is there a moment before it listens.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            return caller.connect_ex(str(self.path)) == 0
 
     def stop(self) -> None:
         if self._process is not None:
@@ -115,7 +154,58 @@ def tpm_bench(folder: Path) -> Iterator[Bench]:
     keys = folder / "keys"
     root = certify(keys, create_tpm_key(keys, tpm.tcti))
     store = TpmKeyStore(keys, Purpose.PRODUCTION, tpm.tcti)
-    yield Bench(store, root, lambda purpose: TpmKeyStore(keys, purpose, tpm.tcti), tpm.stop, tpm.start)
+    name = f"tpm:{tpm.tcti}"
+    yield Bench(name, store, root, lambda purpose: TpmKeyStore(keys, purpose, tpm.tcti), tpm.stop, tpm.start)
+    store.close()
+    tpm.stop()
+
+
+APPLICATION_PCR = 23
+"""The one that anybody may reset (PC Client Platform TPM Profile): a boot that can be changed and changed back."""
+
+
+def boot(tcti: str, what: bytes) -> None:
+    """As if `what` had been measured while the machine booted."""
+    from tpm2_pytss.constants import ESYS_TR, TPM2_ALG
+    from tpm2_pytss.types import TPML_DIGEST_VALUES, TPMT_HA, TPMU_HA
+
+    from device.notary.keystore.tpm import open_tpm
+
+    context = open_tpm(tcti)
+    handle = ESYS_TR(ESYS_TR.PCR0 + APPLICATION_PCR)
+    digest = TPMT_HA(hashAlg=TPM2_ALG.SHA256, digest=TPMU_HA(sha256=hashlib.sha256(what).digest()))
+    context.pcr_reset(handle)
+    if what:
+        context.pcr_extend(handle, TPML_DIGEST_VALUES([digest]))
+    context.close()
+
+
+def pcr_bench(folder: Path) -> Iterator[Bench]:
+    """A key that signs only after the right boot: another one takes it away."""
+    pytest.importorskip("tpm2_pytss", reason="tpm2-pytss is not installed (extra [tpm])")
+    if shutil.which("swtpm") is None:
+        pytest.skip("swtpm is not installed (apt install swtpm)")
+    from device.notary.keystore.tpm import TpmKeyStore, create_tpm_key
+
+    tpm = Swtpm(folder)
+    tpm.start()
+    boot(tpm.tcti, b"ours")
+    keys = folder / "keys"
+    root = certify(keys, create_tpm_key(keys, tpm.tcti, str(APPLICATION_PCR)))
+    store = TpmKeyStore(keys, Purpose.PRODUCTION, tpm.tcti)
+
+    def other_boot(what: bytes) -> None:
+        store.close()
+        boot(tpm.tcti, what)
+
+    yield Bench(
+        f"tpm:{tpm.tcti}",
+        store,
+        root,
+        lambda purpose: TpmKeyStore(keys, purpose, tpm.tcti),
+        lambda: other_boot(b"another"),
+        lambda: other_boot(b"ours"),
+    )
     store.close()
     tpm.stop()
 
@@ -132,7 +222,8 @@ def pkcs11_bench(folder: Path) -> Iterator[Bench]:
     pin = folder / "pin"
     pin.write_text("1234\n")
     pin.chmod(0o600)
-    uri = parse_uri(f"pkcs11:token={label};object=verdict?module-path={SOFTHSM}&pin-source={pin}")
+    name = f"pkcs11:token={label};object=verdict?module-path={SOFTHSM}&pin-source={pin}"
+    uri = parse_uri(name)
     keys = folder / "keys"
     _refresh(str(SOFTHSM))
     root = certify(keys, create_pkcs11_key(uri))
@@ -143,6 +234,7 @@ def pkcs11_bench(folder: Path) -> Iterator[Bench]:
         pin.write_text("9999\n")
 
     yield Bench(
+        name,
         store,
         root,
         lambda purpose: Pkcs11KeyStore(keys, purpose, uri),
@@ -176,15 +268,19 @@ def softhsm_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         os.environ["SOFTHSM2_CONF"] = before
 
 
-@pytest.fixture(params=["file_p256", "file_ed25519", "tpm", "pkcs11"])
+@pytest.fixture(params=["file_p256", "file_ed25519", "sealed", "tpm", "tpm_pcrs", "pkcs11"])
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("k")
     if request.param == "file_p256":
         yield from file_bench(folder / "keys", ec.generate_private_key(ec.SECP256R1()))
     elif request.param == "file_ed25519":
         yield from file_bench(folder / "keys", ed25519.Ed25519PrivateKey.generate())
+    elif request.param == "sealed":
+        yield from sealed_bench(folder)
     elif request.param == "tpm":
         yield from tpm_bench(folder)
+    elif request.param == "tpm_pcrs":
+        yield from pcr_bench(folder)
     else:
         yield from pkcs11_bench(folder)
 

@@ -14,8 +14,10 @@ from device.certificates import Purpose
 from device.config import BoxConfig, Config, NotaryConfig
 from device.errors import ConfigurationError, KeyStoreError
 from device.notary.keys import open_keys
-from device.notary.keystore.file import FileKeyStore
+from device.notary.keystore.file import FileKeyStore, write_private
+from device.notary.keystore.pcrs import parse_pcrs
 from device.notary.keystore.pkcs11 import Pkcs11KeyStore, parse_uri
+from device.notary.keystore.sealed import CREDENTIAL, KEY_FILE
 from device.notary.keystore.tpm import TpmKeyStore
 from device.protocol import CameraKind
 from provisioning.authority import create_root, ensure_development_identity, issue_leaf
@@ -87,6 +89,48 @@ def test_pkcs11_uri() -> None:
 def test_pkcs11_uri_refused(uri: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         parse_uri(uri)
+
+
+@pytest.mark.parametrize(("text", "words"), [("7", "sha256:7"), ("7,0,2", "sha256:0,2,7"), ("sha256:0,0", "sha256:0")])
+def test_pcrs(text: str, words: str) -> None:
+    assert parse_pcrs(text) == words
+
+
+@pytest.mark.parametrize("text", ["", "24", "-1", "0-7", "sha1:0", "0,,2", "all"])
+def test_pcrs_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="PCRs"):
+        parse_pcrs(text)
+
+
+def test_what_systemd_hands_the_notary_is_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside its unit the notary reads what systemd unsealed, and never asks for more."""
+    enrol(tmp_path)
+    folder, handed = tmp_path / "keys/production", tmp_path / "handed"
+    handed.mkdir()
+    (folder / "key.pem").rename(handed / CREDENTIAL)
+    write_private(folder / KEY_FILE, b"sealed by somebody")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(handed))
+    monkeypatch.setenv("PATH", "")
+    keys = open_keys(config(tmp_path, "sealed"))
+    assert keys.production is not None
+    assert keys.production.health() == ""
+    assert keys.production.sign(b"data")
+
+
+@pytest.mark.parametrize(
+    ("handed", "words"), [(b"none", "enrol the box"), (b"hello", "sealed"), (None, "hand it over")]
+)
+def test_a_sealed_key_that_systemd_did_not_hand_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handed: bytes | None, words: str
+) -> None:
+    enrol(tmp_path)
+    if handed is not None:
+        (tmp_path / CREDENTIAL).write_bytes(handed)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    store = open_keys(config(tmp_path, "sealed")).for_camera(CameraKind.LIVE)
+    assert words in store.health()
+    with pytest.raises(KeyStoreError, match=words):
+        store.sign(b"data")
 
 
 @pytest.mark.parametrize("defect", ["readable_by_the_group", "a_link", "missing", "another_owner", "not_a_key", "p384"])
