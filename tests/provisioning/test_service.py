@@ -6,12 +6,16 @@ import base64
 import datetime
 import hashlib
 import http.client
+import json
+import re
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cheroot.ssl.builtin import BuiltinSSLAdapter
@@ -25,13 +29,15 @@ from device.notary.keys import open_keys
 from device.notary.verdict import sign_claims
 from device.status_list import read_status_list
 from device.verify import verify_verdict
+from provisioning import enrolment
+from provisioning.codes import code_digest, plain, random_code, shown_code
 from provisioning.est import EstClient, PendingError, Service, basic, order_chain
 from provisioning.office import Office
 from provisioning.registry import Registry
 from provisioning.renewal import PROOF_TYPE, check_renewal, is_due, retire_old_keys, sign_renewal
 from provisioning.request import make_request, parse_request
-from provisioning.service import code_digest, make_server, new_code, service_identity
-from tests.provisioning.conftest import Bench, run
+from provisioning.service import make_server, new_code, service_identity
+from tests.provisioning.conftest import Bench, facts, run
 from tests.verdicts import AUDIENCE, NONCE, make_claims
 
 
@@ -49,16 +55,29 @@ class Running:
         return Service(self.url, fingerprint=self.fingerprint)
 
 
-@pytest.fixture
-def service(bench: Bench, office: Office) -> Iterator[Running]:
+@contextmanager
+def running(bench: Bench, office: Office, *, by_hand: bool = False) -> Iterator[Running]:
     certificate, key, fingerprint = service_identity(bench.authority, "127.0.0.1")
-    server = make_server(office, "127.0.0.1", 0, certificate, key)
+    server = make_server(office, "127.0.0.1", 0, certificate, key, by_hand=by_hand)
     server.prepare()
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     yield Running(f"https://127.0.0.1:{server.bind_addr[1]}", fingerprint, certificate, office)
     server.stop()
     thread.join(10)
+
+
+@pytest.fixture
+def service(bench: Bench, office: Office) -> Iterator[Running]:
+    with running(bench, office) as found:
+        yield found
+
+
+@pytest.fixture
+def by_hand(bench: Bench, office: Office) -> Iterator[Running]:
+    """A service at which boxes may ask without a code."""
+    with running(bench, office, by_hand=True) as found:
+        yield found
 
 
 def enrol_by_code(bench: Bench, service: Running, code: str, name: str = "box-1"):  # type: ignore[no-untyped-def]
@@ -122,6 +141,74 @@ def test_codes_are_kept_as_hashes(bench: Bench, service: Running) -> None:
         data = path.read_bytes()
         assert code.encode() not in data
         assert code.replace("-", "").encode() not in data
+
+
+# --- Approved by hand: the box shows a code --------------------------------------------------------------------------
+
+
+def test_a_box_waits_until_its_code_is_approved(bench: Bench, by_hand: Running) -> None:
+    code = bench.init()["code"]
+    ask_for = ("enrol", "--service", by_hand.url, "--fingerprint", by_hand.fingerprint)
+    for _ in range(2):
+        waits = bench.run(*ask_for)
+        assert (waits.exit_code, code in str(waits.exception)) == (3, True)
+    (told,) = [json.loads(line) for line in run("authority", "waiting", bench.authority, "--json").stdout.splitlines()]
+    assert (told["name"], told["code"]) == ("box-1", code)
+    assert by_hand.office.registry.find("box-1") == []
+    wrong = run("authority", "approve", bench.authority, "0000-0000-0000-0000", "--yes")
+    assert (wrong.exit_code, "no box that waits shows" in str(wrong.exception)) == (2, True)
+    assert facts("authority", "approve", bench.authority, code.lower(), "--yes")["name"] == "box-1"
+    assert bench.run(*ask_for).exit_code == 0
+    assert bench.facts("status")["stage"] == "enrolled"
+    assert run("authority", "waiting", bench.authority).stdout == "no box waits\n"
+    assert bench.facts("renew")["changed"], "and it renews by its key, as after a one-time code"
+
+
+def test_a_box_that_waits_asks_by_itself(bench: Bench, by_hand: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = bench.init()["code"]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            by_hand.office.approve(code)
+
+    monkeypatch.setattr(enrolment, "time", SimpleNamespace(sleep=sleep))
+    done = bench.run("enrol", "--service", by_hand.url, "--fingerprint", by_hand.fingerprint, "--wait")
+    assert (done.exit_code, slept) == (0, [10, 10])
+    assert done.stderr.count(code) == 1, "said once"
+
+
+def test_approving_one_key_is_not_approving_another_of_that_name(bench: Bench, by_hand: Running) -> None:
+    code = bench.init()["code"]
+    client = EstClient(by_hand.trust)
+    impostors = pem_request("box-1")
+    waiting = bench.box.waiting()
+    assert waiting is not None
+    for asked in (impostors, (waiting / "request.pem").read_bytes()):
+        with pytest.raises(PendingError):
+            client.enrol(asked)
+    by_hand.office.approve(code)
+    with pytest.raises(PendingError):
+        client.enrol(impostors)
+
+
+def test_a_waiting_room_is_finite(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("provisioning.registry.MAX_WAITING", 2)
+    for kid in ("a", "b", "a"):
+        office.registry.wait(kid, "box", "", 1_000_000)
+    with pytest.raises(ConfigurationError, match="wait for approval already"):
+        office.registry.wait("c", "box", "", 1_000_001)
+    assert [one.kid for one in office.registry.waiting()] == ["a", "b"]
+    office.registry.wait("c", "box", "", 1_100_000)
+    assert [one.kid for one in office.registry.waiting()] == ["c"], "whoever stopped asking is forgotten"
+
+
+def test_codes_can_be_read_aloud() -> None:
+    shown = shown_code("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")  # the thumbprint of RFC 7638 section 3.1
+    assert shown == "6WVC-QCBR-FJW3-173Q"
+    assert re.fullmatch(r"([0-9A-HJKMNP-TV-Z]{4}-){3}[0-9A-HJKMNP-TV-Z]{4}", random_code())
+    assert plain(" " + shown.lower().replace("-", " ").replace("1", "l")) == plain(shown)
 
 
 # --- EST as others speak it ------------------------------------------------------------------------------------------
