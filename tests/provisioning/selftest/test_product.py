@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from device.errors import ModelError
+from device.errors import ConfigurationError, ModelError
 from device.protocol import Result
 from device.vision.inference.manifest import Manifest, load_manifest, package_folder
 from provisioning.box import change_config
@@ -125,6 +125,25 @@ def test_time_of_a_verification() -> None:
 
     found = product.verification_time(limits, broken)
     assert (found.result, found.blocks) == (Result.FAIL, True)
+
+
+def test_a_box_without_the_demos_pictures_times_a_frame(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What every box is: the locks of requirements/ have nothing of the extra `demo`."""
+
+    def none_such(_name: str) -> None:
+        raise ConfigurationError("pip install vouchbox[demo]")
+
+    monkeypatch.setattr("device.vision.camera.emulation.resources.load_picture", none_such)
+    limits = load_limits()
+    generous, strict = (
+        msgspec.structs.replace(limits, verification=msgspec.structs.replace(limits.verification, frame=seconds))
+        for seconds in (3600.0, 0.0)
+    )
+    found = product.verification_time(generous)
+    assert (found.result, found.figures["frame"] > 0) == (Result.PASS, True)
+    slow = product.verification_time(strict)
+    assert (slow.result, slow.advisory) == (Result.FAIL, True)
+    assert product.frame_time(limits, only(tmp_path)).result is Result.NOT_PERFORMED
 
 
 # --- The report ------------------------------------------------------------------------------------------------------
