@@ -154,10 +154,17 @@ def test_the_page_is_one_file_without_script() -> None:
     page = render_page(
         make_report("box-<1>", "v4l2:0", "0", [curve, finding("memory.swap", False, "on", "swapoff & co")])
     )
-    xml.dom.minidom.parseString(page.removeprefix("<!doctype html>").replace('<meta charset="utf-8">', ""))
+    xml.dom.minidom.parseString(
+        page.removeprefix("<!doctype html>").replace('<meta charset="utf-8">', "").replace("<br>", "")
+    )
     assert page.count("<svg") == 1
     assert "box-&lt;1&gt;" in page
     assert "swapoff &amp; co" in page
+    assert "Not ready to be sealed: one thing has" in page
+    assert page.index("memory.swap") < page.index("camera.rate"), "what to put right comes first"
+    weaker = render_page(make_report("b", "c", "0", [finding("key.strength", False, "file", "a TPM", advisory=True)]))
+    assert "Ready to be sealed" in weaker
+    assert ">weaker<" in weaker
     for outside in ("<script", "http:", "https:", "<img", "url("):
         assert outside not in page
 
