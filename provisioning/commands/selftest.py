@@ -63,8 +63,8 @@ def selftest(
         click.echo(msgspec.json.encode(found))
     else:
         Console().print(render_table(found))
-        again = "put that right and type it again" if len(left) == 1 else "put these right and type it again"
-        click.echo(f"\nnot ready to be sealed: {', '.join(left)}\n{again}" if left else "\nready to be sealed")
+        words = "put what fails right, and type it again"
+        click.echo(f"\nnot ready to be sealed: {', '.join(left)}\n{words}" if left else "\nready to be sealed")
     raise SystemExit(1 if left else 0)
 
 
