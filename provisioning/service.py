@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime
+import ipaddress
 import logging
 import threading
 import time
@@ -196,9 +197,17 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, host: str) -> x509.Certificate
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=825))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    """An address is one only as an iPAddress (RFC 9110 section 4.3.5): clients do not take it as a name."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def make_server(office: Office, host: str, port: int, certificate: Path, key: Path, *, by_hand: bool = False) -> Server:

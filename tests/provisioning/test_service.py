@@ -8,7 +8,9 @@ import hashlib
 import http.client
 import json
 import re
+import shutil
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -216,7 +218,6 @@ def test_codes_can_be_read_aloud() -> None:
 
 def ask(service: Running, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str, bytes]:
     context = ssl.create_default_context(cafile=str(service.certificate))
-    context.check_hostname = False
     host = service.url.removeprefix("https://")
     connection = http.client.HTTPSConnection(host, context=context, timeout=10)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
@@ -244,6 +245,32 @@ def test_the_standards_own_messages(service: Running) -> None:
     (leaf,) = pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
     assert leaf.public_key() == key.public_key()
     leaf.verify_directly_issued_by(next(one for one in authorities if one.subject == leaf.issuer))
+
+
+def test_curl_and_openssl_enrol(service: Running, tmp_path: Path) -> None:
+    """Nothing of ours on the client's side: the words of RFC 7030 by two programs that know them."""
+    if shutil.which("curl") is None or shutil.which("openssl") is None:
+        pytest.skip("curl and openssl are not installed")
+
+    def shell(line: str) -> str:
+        ended = subprocess.run(["bash", "-ceu", "-o", "pipefail", line], capture_output=True, text=True, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    code = new_code(service.office, "box-1")
+    est = f"{service.url}/.well-known/est"
+    curl = f"curl --silent --show-error --fail --cacert {service.certificate}"
+    shell("openssl ecparam -name prime256v1 -genkey -noout -out key.pem")
+    shell("openssl req -new -key key.pem -subj /CN=box-1 -outform DER | openssl base64 >request.b64")
+    post = "--data-binary @request.b64 -H 'Content-Type: application/pkcs10'"
+    take = "openssl base64 -d | openssl pkcs7 -inform DER -print_certs"
+    shell(f"{curl} -u box-1:{code} {post} {est}/simpleenroll | {take} -out leaf.pem")
+    shell(f"{curl} {est}/cacerts | {take} -out authorities.pem")
+    told = shell("openssl x509 -in leaf.pem -noout -pubkey; openssl ec -in key.pem -pubout 2>/dev/null")
+    first, second = told.strip().split("-----END PUBLIC KEY-----\n", 1)
+    assert first.strip() == second.replace("-----END PUBLIC KEY-----", "").strip()
+    verified = shell("openssl verify -CAfile authorities.pem leaf.pem")
+    assert verified.strip() == "leaf.pem: OK"
 
 
 def test_no_credential_no_certificate(service: Running) -> None:
@@ -301,6 +328,7 @@ def test_nothing_is_sent_to_another_service(service: Running) -> None:
 
 def test_known_by_a_ca_file(service: Running, tmp_path: Path) -> None:
     url = service.url.replace("127.0.0.1", "localhost")
+    assert len(EstClient(Service(service.url, ca=str(service.certificate))).ca_certificates()) == 2
     with pytest.raises(PeerError, match="cannot reach"):  # the certificate is for another name
         EstClient(Service(url, ca=str(service.certificate))).ca_certificates()
     other = tmp_path / "a"
