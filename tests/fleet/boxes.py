@@ -168,6 +168,7 @@ class Fleet:
                 "vouchbox_base": str(self.box(name) / "opt"),
                 "vouchbox_config": str(self.box(name) / "config.toml"),
                 "vouchbox_restart": str(self.box(name) / "restart"),
+                "vouchbox_stop": str(self.box(name) / "stop"),
                 "vouchbox_policy_folder": str(self.box(name) / "policies"),
             }
             for name in self.names
