@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.image.disk import Disk
 
 IMAGE = REPOSITORY / "provisioning/image"
 FILES = IMAGE / "files"
@@ -128,6 +129,32 @@ def test_the_board_says_which_camera(first_start: FirstStart, model: str, camera
     (first_start.folder / "model").write_text(model)
     expected = f"init --name box-01234567{camera and f' --camera {camera}'}"
     assert first_start.run("init") == [expected]
+
+
+def test_a_root_file_system_becomes_a_disk(tmp_path: Path) -> None:
+    """Of a small one: partitions, both file systems, owners and links; nothing of it is mounted."""
+    if lacking := [
+        name for name in ("sfdisk", "mkfs.vfat", "mcopy", "mke2fs", "debugfs") if shutil.which(name) is None
+    ]:
+        pytest.skip(f"not installed: {', '.join(lacking)}")
+    root = tmp_path / "root"
+    for folder in ("boot/firmware/overlays", "etc", "opt"):
+        (root / folder).mkdir(parents=True)
+    command = [str(IMAGE / "disk.sh"), str(root), str(tmp_path / "box.img")]
+    assert subprocess.run(command, capture_output=True).returncode == 2, "nothing that a Raspberry Pi starts"
+    (root / "boot/firmware/config.txt").write_text("arm_64bit=1\n")
+    (root / "etc/secret").write_text("s")
+    (root / "etc/secret").chmod(0o600)
+    (root / "opt/current").symlink_to("/opt/releases/1")
+    subprocess.run(command, check=True, capture_output=True)
+    disk = Disk(tmp_path / "box.img")
+    assert [(one["type"], one.get("bootable", False)) for one in disk.partitions()] == [("c", True), ("83", False)]
+    assert disk.boot_names() == {"config.txt", "overlays"}
+    assert (disk.read("/etc/secret"), disk.mode("/etc/secret")[0]) == (b"s", 0o600)
+    assert disk.link("/opt/current") == "/opt/releases/1"
+    assert disk.names("/boot/firmware") == set(), "mounted there, and not there twice"
+    disk.put_boot_file(root / "etc/secret", "vouchbox-enrolment")
+    assert disk.boot_file("vouchbox-enrolment") == b"s"
 
 
 def test_another_system_is_prepared_without_running_it(tmp_path: Path) -> None:
