@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 .PHONY: help demo test lint unit models conformance clean
 .PHONY: peers reader-proof
-.PHONY: test-fleet test-killed test-scale
+.PHONY: test-fleet test-killed test-scale test-image
 .PHONY: install uninstall test-system test-arm64 lock check-aarch64 sbom audit release memory
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make install      puts the product on this box (root); make uninstall takes it off and leaves ledger and keys"
 	@echo "make test-system  installs and boots whole systems in containers (root, debootstrap, systemd-container)"
 	@echo "make test-fleet   ten boxes in network namespaces, rolled out to by Ansible (root)"
+	@echo "make test-image   a disk for 64-bit ARM is built, looked into and started in an emulated machine (root)"
 	@echo "make test-killed  provisioning killed at a hundred moments; make test-scale: 100,000 enrolments"
 	@echo "make test-arm64   unit and document tests in an arm64 system under qemu (root, qemu-user-static)"
 	@echo "make check-aarch64  every locked wheel for 64-bit ARM resolves; make lock writes the locks anew"
@@ -69,6 +70,9 @@ test-system: $(VENV)/.models
 # Ansible has an environment of its own: what runs a fleet is not what runs a box.
 test-fleet: $(VENV)/.models
 	tests/fleet/run.sh $(BIN)/python
+
+test-image: $(VENV)/.models
+	VOUCHBOX_IMAGE=1 $(BIN)/python -m pytest tests/image -m system -s --timeout=7200
 
 test-killed: $(VENV)/.models
 	VOUCHBOX_KILLS=100 $(BIN)/python -m pytest tests/provisioning/test_killed.py --timeout=3600

@@ -34,19 +34,24 @@ class PendingError(PeerError):
 
     exit_code = 3
 
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"the enrolment service has the request and wants time: run this again in {seconds} s")
+    def __init__(self, seconds: int, words: str = "") -> None:
+        said = f" ({words})" if words else ""
+        super().__init__(f"the enrolment service has the request and wants time{said}: run this again in {seconds} s")
         self.seconds = seconds
 
 
 @dataclass(frozen=True)
 class Service:
     """Where the service is and how it proves itself: `ca` is a PEM file, `fingerprint` the certificate's SHA-256 in
-    hexadecimal. One of the two is needed: whoever stands between could otherwise enrol the box to himself."""
+    hexadecimal. One of the two is needed: whoever stands between could otherwise enrol the box to himself.
+
+    `client` is a PEM file with a certificate and its key, for services that know a device by that (section 3.3.2).
+    """
 
     url: str
     ca: str = ""
     fingerprint: str = ""
+    client: str = ""
 
 
 class EstClient:
@@ -114,7 +119,8 @@ class EstClient:
         finally:
             connection.close()
         if answer.status == 202:
-            raise PendingError(int(answer.headers.get("Retry-After", "60")) if _number(answer.headers) else 60)
+            seconds = int(answer.headers["Retry-After"]) if _number(answer.headers) else 60
+            raise PendingError(seconds, data[:200].decode(errors="replace").strip())
         if answer.status != 200 or len(data) > MAX_BUNDLE:
             words = data[:300].decode(errors="replace").strip()
             raise PeerError(f"{self._service.url} answered {answer.status} to {operation}: {words or answer.reason}")
@@ -126,6 +132,8 @@ class EstClient:
             if self._service.fingerprint:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if self._service.client:
+                context.load_cert_chain(self._service.client)
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT, context=context)
             connection.connect()
         except (OSError, ssl.SSLError) as error:

@@ -48,8 +48,9 @@ from provisioning.authority import (
     pem,
 )
 from provisioning.bundle import Bundle, make_bundle
+from provisioning.codes import plain, shown_code
 from provisioning.files import new_folder, write_atomic
-from provisioning.registry import Issued, Registry
+from provisioning.registry import Issued, Registry, Waiting
 from provisioning.release import RELEASE_SIGNING
 from provisioning.request import Request
 
@@ -208,6 +209,14 @@ class Office:
             raise InputError(f"nothing was issued to {words!r}; `vouchbox-provision authority list` names all")
         self.registry.revoke([issued.place for issued in found], reason, int(time.time()))
         return self.registry.find(words)
+
+    def approve(self, code: str) -> Waiting:
+        """Lets the box that shows this code have its certificate. Raises `InputError` if none that waits shows it."""
+        found = [one for one in self.registry.waiting() if plain(shown_code(one.kid)) == plain(code)]
+        if not found:
+            raise InputError(f"no box that waits shows {code[:64]!r}; `vouchbox-provision authority waiting` names all")
+        self.registry.approve(found[0].kid, int(time.time()))
+        return found[0]
 
     def signer(self) -> Authority:
         """The key that signs status lists."""

@@ -39,6 +39,13 @@ CREATE TABLE IF NOT EXISTS codes (
     expires INTEGER NOT NULL,
     kid TEXT
 ) STRICT;
+CREATE TABLE IF NOT EXISTS waiting (
+    kid TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    box TEXT NOT NULL,
+    asked INTEGER NOT NULL,
+    approved INTEGER
+) STRICT;
 """
 _COLUMNS: Final = "place, serial, name, box, kid, purpose, issued, expires, der, revoked, reason"
 
@@ -67,6 +74,22 @@ class Code:
     name: str
     expires: int
     kid: str | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A box that asked without a credential. Times are seconds since the epoch; `approved` None: nobody has yet."""
+
+    kid: str
+    name: str
+    box: str
+    asked: int
+    approved: int | None
+
+
+MAX_WAITING: Final = 10_000
+"""Anybody who reaches the service can ask; nobody can fill the disk."""
+WAITING_SECONDS: Final = 86_400
 
 
 class Registry:
@@ -156,6 +179,36 @@ class Registry:
     def use_code(self, digest: str, kid: str) -> None:
         """From now on the code belongs to this key. Call inside `transaction`."""
         self._database.execute("UPDATE codes SET kid = ? WHERE sha256 = ? AND kid IS NULL", (kid, digest))
+
+    def wait(self, kid: str, name: str, box: str, now: int) -> Waiting:
+        """Notes that a box asks, and tells whether it was approved. One that stopped asking is forgotten after a day.
+
+        Raises:
+            ConfigurationError: too many wait already.
+        """
+        with self.transaction():
+            self._database.execute("DELETE FROM waiting WHERE asked < ?", (now - WAITING_SECONDS,))
+            self._database.execute("UPDATE waiting SET asked = ? WHERE kid = ?", (now, kid))
+            found = self._waiting("WHERE kid = ?", kid)
+            if found:
+                return found[0]
+            if self._database.execute("SELECT COUNT(*) FROM waiting").fetchone()[0] >= MAX_WAITING:
+                raise ConfigurationError(f"{MAX_WAITING} boxes wait for approval already")
+            self._database.execute("INSERT INTO waiting VALUES (?, ?, ?, ?, NULL)", (kid, name, box, now))
+        return Waiting(kid, name, box, now, None)
+
+    def waiting(self) -> list[Waiting]:
+        """Boxes that nobody has approved yet, oldest first."""
+        return self._waiting("WHERE approved IS NULL ORDER BY asked, name")
+
+    def approve(self, kid: str, now: int) -> None:
+        """From now on this key gets its certificate when it asks."""
+        with self.transaction():
+            self._database.execute("UPDATE waiting SET approved = ? WHERE kid = ?", (now, kid))
+
+    def _waiting(self, clause: str, *values: object) -> list[Waiting]:
+        rows = self._database.execute(f"SELECT kid, name, box, asked, approved FROM waiting {clause}", values)  # noqa: S608 - ours
+        return [Waiting(*row) for row in rows]
 
     def _select(self, clause: str, *values: object) -> list[Issued]:
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM certificates {clause}", values)  # noqa: S608 - ours

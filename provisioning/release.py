@@ -1,9 +1,9 @@
 """Releases: what a box installs, signed by the organisation, and two environments of which one runs.
 
-In: a folder with the product's wheel, `requirements.lock`, the wheels that it names, models. Out: `release.jws` over
-the SHA-256 of every file; on the box a new environment beside the old one, and the link `current` that says which
-runs. Nothing of a release is unpacked before its signature and every file have been checked against the root that the
-box was enrolled under.
+In: a folder with the product's wheel, `requirements.lock`, the `wheels/` that it names, `models/`. Out: `release.jws`
+over the SHA-256 of every file; on the box a new environment beside the old one, with models of its own, and the link
+`current` that says which runs. Nothing of a release is unpacked before its signature and every file have been checked
+against the root that the box was enrolled under.
 """
 
 from __future__ import annotations
@@ -164,8 +164,22 @@ def unpack(release: Release, base: Path, python: str) -> Path:
         _do([*pip, "--ignore-installed", *wheels, "-r", str(lock)])
     _do([*pip, "--no-deps", str(release.wheel)])
     _do([str(target / "bin" / "python"), "-m", "provisioning.lean"])
+    _place_models(release, target)
     write_atomic(target / ".complete", b"")
     return target
+
+
+def _place_models(release: Release, environment: Path) -> None:
+    """The release's models go into its own environment, where they are found before those of the box: switching back
+    switches the models back as well. The manifest is the wheel's; a bundle (a folder) brings its own."""
+    files = [name for name in release.files if name.startswith("models/") and name != "models/manifest.toml"]
+    if not files:
+        return
+    package = next(environment.glob("lib/python*/site-packages/models"), None)
+    if package is None:
+        raise ConfigurationError(f"{release.wheel.name} has no package for models")
+    for name in files:
+        write_atomic(package / Path(name).relative_to("models"), (release.folder / name).read_bytes())
 
 
 def _do(command: list[str]) -> None:

@@ -112,7 +112,9 @@ def seal(box: BoxFolder, use: str, accepted: tuple[str, ...], run: Run = run_com
         raise ConfigurationError(f"this box is sealed for {sealed.use} use; unseal it first")
     if sealed is None:
         policies = dict(load_policies(Path(box.config.notary.policies) if box.config.notary.policies else None))
-        _refuse(objections(box, use, load_report(box.notes), policies), accepted)
+        report = load_report(box.notes)
+        looked_at = {one.name for one in report.findings} if report is not None else set()
+        _refuse(objections(box, use, report, policies), accepted, looked_at)
         fresh = _seal_of(box, use, accepted, policies)
     with services_stopped(box.config, run):
         _destroy_development_keys(box)
@@ -153,8 +155,9 @@ def last_mark_of(box: BoxFolder) -> tuple[Mark, bytes] | None:
         return last_mark(box.config.state / "ledger.sqlite")
 
 
-def _refuse(found: list[Objection], accepted: tuple[str, ...]) -> None:
-    unknown = set(accepted) - {objection.name for objection in found}
+def _refuse(found: list[Objection], accepted: tuple[str, ...], looked_at: set[str]) -> None:
+    """What was accepted once and is well now (a clock that found its server) is no reason to refuse."""
+    unknown = set(accepted) - {objection.name for objection in found} - looked_at
     if unknown:
         raise ConfigurationError(f"nothing to accept is called {', '.join(sorted(unknown))}")
     left = [o for o in found if not o.acceptable or o.name not in accepted]

@@ -3,7 +3,8 @@
 In: an authority's folder, one-time codes that the organisation made for its boxes. Out: an EST service (RFC 7030) whose
 HTTP Basic credential is a box's name and its code, and the status list at `/status-list`. A code works once, for one
 box and one key; the same box that was cut off and asks again gets the same certificate. A renewal needs no code: it is
-signed by the key that is renewed.
+signed by the key that is renewed. Where boxes may ask without a code they get 202 until a person has approved the code
+that the box shows, which names its key (section 4.2.3: manual authorisation).
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime
-import hashlib
+import ipaddress
 import logging
-import secrets
 import threading
 import time
 from pathlib import Path
@@ -31,6 +31,7 @@ from flask import Flask, Response, request
 from device.errors import InputError, VouchboxError
 from provisioning.authority import pem
 from provisioning.bundle import encode_bundle
+from provisioning.codes import code_digest, random_code, shown_code
 from provisioning.est import BUNDLE_TYPE, WELL_KNOWN
 from provisioning.files import new_folder, write_atomic
 from provisioning.office import Office
@@ -41,26 +42,25 @@ from provisioning.status_list import sign_status_list
 log = logging.getLogger(__name__)
 
 CODE_HOURS: Final = 24
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: nothing that looks like something else
-_CODE_LENGTH: Final = 16  # 80 bits
+RETRY_SECONDS: Final = 10
+"""How soon a box whose approval is awaited should ask again (RFC 7030 section 4.2.3)."""
 _PKCS7: Final = "application/pkcs7-mime; smime-type=certs-only"
 
 
 def new_code(office: Office, name: str, hours: int = CODE_HOURS) -> str:
-    """A code for one box, in groups of four as it is read aloud. Only its SHA-256 is kept."""
-    code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH))
+    """A code for one box. Only its SHA-256 is kept."""
+    code = random_code()
     office.registry.add_code(code_digest(code), name, int(time.time()) + hours * 3600)
-    return "-".join(code[start : start + 4] for start in range(0, _CODE_LENGTH, 4))
+    return code
 
 
-def code_digest(code: str) -> str:
-    """SHA-256 of a code, however it was typed."""
-    plain = code.upper().replace("-", "").replace(" ", "").replace("O", "0").replace("I", "1").replace("L", "1")
-    return hashlib.sha256(plain.encode()).hexdigest()
+def make_app(office: Office, *, by_hand: bool = False) -> Flask:
+    """The WSGI application. One request is dealt with at a time: SQLite would make them wait anyway.
 
-
-def make_app(office: Office) -> Flask:
-    """The WSGI application. One request is dealt with at a time: SQLite would make them wait anyway."""
+    Args:
+        office: open.
+        by_hand: boxes without a code may ask, and wait for a person's approval.
+    """
     app = Flask("vouchbox-authority")
     app.config["MAX_CONTENT_LENGTH"] = 2 * MAX_REQUEST
     lock = threading.Lock()
@@ -72,7 +72,7 @@ def make_app(office: Office) -> Flask:
     @app.post(f"{WELL_KNOWN}/simpleenroll")
     def simpleenroll() -> Response:
         with lock:
-            return _guarded(lambda: _enrol(office))
+            return _guarded(lambda: _ask_to_wait(office) if by_hand and not request.authorization else _enrol(office))
 
     @app.post(f"{WELL_KNOWN}/simplereenroll")
     def simplereenroll() -> Response:
@@ -105,6 +105,17 @@ def _enrol(office: Office) -> Response:
     if code.kid not in (None, wanted.kid):
         return _refusal(403, "this code has been used, by another key; ask for a new one")
     return _answer(office, wanted, digest)
+
+
+def _ask_to_wait(office: Office) -> Response:
+    wanted = _request_body()
+    waiting = office.registry.wait(wanted.kid, wanted.name, wanted.box, int(time.time()))
+    if waiting.approved is not None:
+        return _answer(office, wanted, "")
+    log.info("%s waits for approval, code %s", wanted.name, shown_code(wanted.kid))
+    answer = _refusal(202, f"{wanted.name} waits for the approval of its code {shown_code(wanted.kid)}")
+    answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    return answer
 
 
 def _renew(office: Office) -> Response:
@@ -186,13 +197,21 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, host: str) -> x509.Certificate
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=825))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
 
 
-def make_server(office: Office, host: str, port: int, certificate: Path, key: Path) -> Server:
+def _general_name(host: str) -> x509.GeneralName:
+    """An address is one only as an iPAddress (RFC 9110 section 4.3.5): clients do not take it as a name."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def make_server(office: Office, host: str, port: int, certificate: Path, key: Path, *, by_hand: bool = False) -> Server:
     """A TLS server, ready to `start()`."""
-    server = Server((host, port), make_app(office), numthreads=4, request_queue_size=64, timeout=30)
+    server = Server((host, port), make_app(office, by_hand=by_hand), numthreads=4, request_queue_size=64, timeout=30)
     server.ssl_adapter = BuiltinSSLAdapter(str(certificate), str(key))
     return server

@@ -35,6 +35,7 @@ def facts_of(box: BoxFolder) -> dict[str, Any]:
         "issuer": box.config.notary.issuer,
         "keystore": box.config.notary.keystore,
         "camera": box.config.vision.camera,
+        "policy_folder": box.config.notary.policies or None,
         "services": list(active_units()),
     }
     for part in (_key, _policies, _models, _parties, _ledger, _selftest):

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PYTHONS = ("3.11", "3.13")  # Raspberry Pi OS bookworm and trixie
+PYTHONS = ("3.11", "3.12", "3.13")  # Raspberry Pi OS bookworm; Ubuntu 24.04, which is JetPack 7; Raspberry Pi OS trixie
 ARCHITECTURES = ("aarch64", "x86_64")
-GLIBC = {"3.11": 36, "3.13": 41}
-"""The C library (2.x) of the Debian that has this Python; wheels for older ones fit too."""
+GLIBC = {"3.11": 36, "3.12": 39, "3.13": 41}
+"""The C library (2.x) of the system that has this Python; wheels for older ones fit too."""
 OLDEST_GLIBC = 17
 
 

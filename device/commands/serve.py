@@ -85,7 +85,8 @@ def _register(settings: Config, party: str, name: str, audience: str, request_ke
 def _serve(settings: Config) -> None:
     from provisioning.authority import ensure_development_identity
 
-    ensure_development_identity(settings.state)
+    if settings.sealed is None:  # a box in production has no development key, and gets none
+        ensure_development_identity(settings.state)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())

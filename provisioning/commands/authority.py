@@ -14,6 +14,7 @@ from device.certificates import Purpose
 from device.errors import InputError
 from provisioning.authority import pem
 from provisioning.bundle import encode_bundle
+from provisioning.codes import plain, shown_code
 from provisioning.commands.common import AUTHORITY, confirm, json_option, say, yes_option
 from provisioning.est import read_secret
 from provisioning.files import read_limited, write_atomic
@@ -178,6 +179,40 @@ def code(folder: Path, box: str, hours: int, *, as_json: bool) -> None:
     say({"name": box, "code": made, "hours": hours}, [f"{box}: {made}  (told once, for {hours} h)"], as_json=as_json)
 
 
+@authority.command("waiting")
+@AUTHORITY
+@json_option
+def waiting(folder: Path, *, as_json: bool) -> None:
+    """Boxes that asked without a code (`serve --by-hand`) and wait for `approve`."""
+    office = Office(folder)
+    rows = office.registry.waiting()
+    office.close()
+    table = Table("name", "code on its screen", "asked last", box=None)
+    for one in rows:
+        last = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(one.asked))
+        table.add_row(one.name, shown_code(one.kid), last)
+        if as_json:
+            click.echo(json.dumps({"name": one.name, "code": shown_code(one.kid), "kid": one.kid, "asked": one.asked}))
+    if not as_json:
+        Console().print(table if rows else "no box waits")
+
+
+@authority.command("approve")
+@AUTHORITY
+@click.argument("code")
+@yes_option
+@json_option
+def approve(folder: Path, code: str, *, yes: bool, as_json: bool) -> None:
+    """Certifies the box whose screen shows CODE, as soon as it asks again. Let it be read from the screen itself."""
+    office = Office(folder)
+    names = [one.name for one in office.registry.waiting() if plain(shown_code(one.kid)) == plain(code)]
+    confirm(f"{''.join(names)} becomes a box of {office.settings.name}. Go on?", yes=yes or not names)
+    approved = office.approve(code)
+    office.close()
+    facts = {"name": approved.name, "kid": approved.kid, "code": shown_code(approved.kid)}
+    say(facts, [f"{approved.name}: approved; it is enrolled when it asks again, within a minute"], as_json=as_json)
+
+
 @authority.command("serve")
 @AUTHORITY
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
@@ -185,9 +220,18 @@ def code(folder: Path, box: str, hours: int, *, as_json: bool) -> None:
 @click.option("--port", default=8443, show_default=True)
 @click.option("--certificate", type=_FILE, help="TLS certificate (PEM); else a self-signed one is made.")
 @click.option("--key", type=_FILE, help="Its key.")
+@click.option("--by-hand", is_flag=True, help="Boxes without a code may ask, and wait for `authority approve`.")
 @json_option
 def serve(
-    folder: Path, host: str, public: str, port: int, certificate: Path | None, key: Path | None, *, as_json: bool
+    folder: Path,
+    host: str,
+    public: str,
+    port: int,
+    certificate: Path | None,
+    key: Path | None,
+    *,
+    by_hand: bool,
+    as_json: bool,
 ) -> None:
     """The enrolment service: EST (RFC 7030) with one-time codes, and the status list. Until Ctrl-C."""
     from provisioning.service import make_server, service_identity
@@ -198,7 +242,7 @@ def serve(
     fingerprint = ""
     if certificate is None or key is None:
         certificate, key, fingerprint = service_identity(folder, public or host)
-    server = make_server(office, host, port, certificate, key)
+    server = make_server(office, host, port, certificate, key, by_hand=by_hand)
     server.prepare()
     url = f"https://{public or host}:{server.bind_addr[1]}"
     trust = f"--fingerprint {fingerprint}" if fingerprint else "--ca FILE"
@@ -206,7 +250,7 @@ def serve(
         {"url": url, "fingerprint": fingerprint or None},
         [
             f"serving at {url} (Ctrl-C ends it)",
-            f"on a box: vouchbox-provision enrol --service {url} {trust} --code CODE",
+            f"on a box: vouchbox-provision enrol --service {url} {trust} {'--wait' if by_hand else '--code CODE'}",
         ],
         as_json=as_json,
     )

@@ -10,10 +10,10 @@ import click
 from device.errors import InputError
 from device.notary.box import load_box
 from provisioning.box import REQUEST_FILE, BoxFolder, Stage, open_box, require_stage
-from provisioning.bundle import MAX_BUNDLE, parse_bundle
+from provisioning.bundle import MAX_BUNDLE, Bundle, parse_bundle
 from provisioning.commands.common import json_option, say
 from provisioning.enrol import Enrolled, install_bundle
-from provisioning.enrolment import Way, ask_service, keep_way, load_way
+from provisioning.enrolment import Way, ask_service, ask_until_answered, keep_way, load_way
 from provisioning.est import basic, read_secret
 from provisioning.files import read_limited, write_atomic
 from provisioning.initialise import box_name
@@ -33,6 +33,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--code", metavar="CODE", default="", help="The one-time code for this box.")
 @click.option("--username", default="", help="EST: HTTP Basic user; else the box's name.")
 @click.option("--password-file", type=_FILE, help="EST: file with the HTTP Basic password.")
+@click.option("--client", default="", metavar="FILE", help="EST: PEM of a TLS client certificate and its key.")
+@click.option("--wait", is_flag=True, help="Ask again until the organisation has approved this box.")
 @click.option("--ca", default="", metavar="FILE", help="PEM of the CA that the service's TLS certificate leads to.")
 @click.option("--fingerprint", default="", metavar="SHA256", help="Or the SHA-256 of that certificate itself.")
 @json_option
@@ -46,24 +48,31 @@ def enrol(
     password_file: Path | None,
     ca: str,
     fingerprint: str,
+    client: str,
     *,
+    wait: bool,
     as_json: bool,
 ) -> None:
-    """Certificates from the organisation, checked and put into use. Without options: what is there to do."""
+    """Certificates from the organisation, checked and put into use.
+
+    By file (--bundle), or by network: with the one-time code that the organisation gave (--code), with a credential of
+    its EST service, or with neither: the organisation then approves the code that this box shows.
+    """
     box = open_box(config)
     require_stage(box, Stage.INITIALISED)
     if (bundle is None) == (not service):
-        raise InputError("name one way: --bundle FILE, or --service URL with --code or --password-file")
+        raise InputError("name one way: --bundle FILE, or --service URL (with --code, --password-file, or neither)")
     if bundle is not None:
         way = Way(kind="file")
         given = parse_bundle(read_limited(bundle, MAX_BUNDLE, "an enrolment bundle"))
     else:
-        if bool(code) == (password_file is not None):
-            raise InputError("--service needs either --code or --password-file")
+        if code and password_file is not None:
+            raise InputError("either --code or --password-file")
         name = username or box_name(box)
-        way = Way(kind="code" if code else "est", url=service, ca=ca, fingerprint=fingerprint, username=name)
-        secret = code or read_secret(password_file or Path())
-        given = ask_service(way, _folder(box), basic(name, secret))
+        kind = "est" if password_file is not None or client else "code"
+        way = Way(kind=kind, url=service, ca=ca, fingerprint=fingerprint, username=name, client=client)
+        secret = code or (read_secret(password_file) if password_file is not None else "")
+        given = _ask(box, way, basic(name, secret) if secret else "", wait=wait)
     enrolled = install_bundle(box, given)
     keep_way(box, way)
     restarted = enrolled.changed and restart_notary()
@@ -110,14 +119,23 @@ def renew(
         say({"changed": True, "request": str(place), "waiting": True}, lines, as_json=as_json)
         return
     if way.kind == "est":
-        if password_file is None:
+        if password_file is None and not way.client:
             raise InputError(f"{way.url} wants the password again: --password-file FILE")
-        authorization = basic(way.username, read_secret(password_file))
+        authorization = basic(way.username, read_secret(password_file)) if password_file is not None else ""
     else:
         authorization = f"Bearer {proof}"
     enrolled = install_bundle(box, ask_service(way, folder, authorization, again=True))
     retire_old_keys(box)
     _tell(enrolled, restarted=restart_notary(), as_json=as_json, next_step="")
+
+
+def _ask(box: BoxFolder, way: Way, authorization: str, *, wait: bool) -> Bundle:
+    def ask() -> Bundle:
+        return ask_service(way, _folder(box), authorization)
+
+    if not wait:
+        return ask()
+    return ask_until_answered(ask, lambda words: click.echo(words, err=True))
 
 
 def _folder(box: BoxFolder) -> Path:

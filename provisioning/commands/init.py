@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from provisioning.box import open_box
+from provisioning.codes import shown_code
 from provisioning.commands.common import json_option, say
 from provisioning.files import write_atomic
 from provisioning.initialise import box_name, initialise
@@ -57,6 +58,7 @@ def init(
             "ueid": done.ueid,
             "keystore": done.keystore,
             "kid": done.kid,
+            "code": shown_code(done.kid),
             "request": str(place),
             "changed": done.changed,
         },
@@ -65,7 +67,8 @@ def init(
             f"  identity  {done.ueid}",
             f"  key       {done.kid} in {done.keystore}",
             f"  request   {place}",
-            "next: vouchbox-provision enrol (with a code, a service, or the authority's bundle)",
+            f"  code      {shown_code(done.kid)}  (what the organisation approves, where it enrols by hand)",
+            "next: vouchbox-provision enrol --bundle FILE, or --service https://… (--help tells the ways)",
         ],
         as_json=as_json,
     )

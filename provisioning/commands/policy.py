@@ -41,13 +41,13 @@ def check(config: Path | None, paths: tuple[Path, ...], *, as_json: bool) -> Non
 
 
 @policy.command("use")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
 @json_option
 @click.pass_obj
-def use(config: Path | None, folder: Path, *, as_json: bool) -> None:
-    """Checks the policies in FOLDER; from its next start the notary offers these."""
+def use(config: Path | None, folder: Path | None, *, as_json: bool) -> None:
+    """Checks the policies in FOLDER; from its next start the notary offers these. Without FOLDER: Vouchbox's own."""
     box = open_box(config)
-    place = str(folder.absolute())
+    place = str(folder.absolute()) if folder is not None else ""
     if box.config.notary.policies != place:
         require_unsealed(box, "another policy folder")
     names = sorted(load_policies(folder))
@@ -55,8 +55,8 @@ def use(config: Path | None, folder: Path, *, as_json: bool) -> None:
     after = change_config(box, lambda c: replace(c, notary=replace(c.notary, policies=place)))
     changed = after.config != box.config
     say(
-        {"folder": place, "policies": names, "changed": changed},
-        [f"policies of {place}: {', '.join(names)}"],
+        {"folder": place or None, "policies": names, "changed": changed},
+        [f"policies of {place or 'Vouchbox itself'}: {', '.join(names)}"],
         as_json=as_json,
     )
 

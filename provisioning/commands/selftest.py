@@ -8,6 +8,7 @@ import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from provisioning.box import Stage, open_box, require_stage
 from provisioning.commands.common import json_option
@@ -18,7 +19,7 @@ from provisioning.selftest.runner import record_camera, run_selftest
 from provisioning.selftest.target import render_target
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_COLOURS = {"pass": "green", "fail": "red", "not_performed": "dim"}
+_COLOURS = {"pass": "green", "fail": "bold red", "weaker": "yellow", "not performed": "dim"}
 
 
 @click.command()
@@ -62,14 +63,18 @@ def selftest(
         click.echo(msgspec.json.encode(found))
     else:
         Console().print(render_table(found))
-        click.echo(f"not well yet: {', '.join(left)}" if left else "well")
+        words = "put what fails right, and type it again"
+        click.echo(f"\nnot ready to be sealed: {', '.join(left)}\n{words}" if left else "\nready to be sealed")
     raise SystemExit(1 if left else 0)
 
 
 def render_table(report: Report) -> Table:
-    """For the terminal."""
-    table = Table("looked at", "result", "found", "what to do", box=None)
-    for one in report.findings:
-        word = str(one.result).replace("_", " ") + (" (weaker)" if one.advisory and one.result == "fail" else "")
-        table.add_row(one.name, f"[{_COLOURS[one.result]}]{word}[/]", one.text, one.advice)
+    """For the terminal: what to put right comes last, where the eye is, with what to do below what was found."""
+    table = Table("looked at", "result", "found", box=None)
+    for one in report.by_urgency(last=True):
+        colour = _COLOURS[one.word]
+        text = Text(one.text)
+        if one.advice:
+            text.append(f"\n→ {one.advice}", style="bold" if one.blocks else "dim")
+        table.add_row(one.name, Text(one.word, style=colour), text)
     return table

@@ -72,6 +72,7 @@ class VerificationTime(_Table, frozen=True):
     """See the file."""
 
     seconds: float
+    frame: float
 
 
 class Limits(_Table, frozen=True):

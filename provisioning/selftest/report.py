@@ -39,6 +39,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a box should not be sealed like this."""
         return self.result is Result.FAIL and not self.advisory
 
+    @property
+    def word(self) -> str:
+        """The result as a person reads it: what fails and does not keep a box from being sealed is `weaker`."""
+        return "weaker" if self.result is Result.FAIL and self.advisory else str(self.result).replace("_", " ")
+
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A whole self-test; `time` in seconds since the epoch, `camera` as configured."""
@@ -57,6 +62,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def failures(self) -> frozenset[str]:
         """Names of the findings that keep the box from being sealed."""
         return frozenset(finding.name for finding in self.findings if finding.blocks)
+
+    def by_urgency(self, *, last: bool = False) -> list[Finding]:
+        """What has to be put right first (or `last`), then what is weaker, what was not looked at, and what is well."""
+        order = ("fail", "weaker", "not performed", "pass")
+        return sorted(self.findings, key=lambda one: order.index(one.word), reverse=last)
 
     def counts(self) -> Mapping[str, int]:
         """How many findings of each result."""

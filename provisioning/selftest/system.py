@@ -25,6 +25,7 @@ _THROTTLED: Final = {
     19: "too hot since boot",
 }
 """Bits of `vcgencmd get_throttled` (Raspberry Pi documentation, vcgencmd)."""
+_FIRMWARE_THROTTLED: Final = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def clock(machine: Machine, limits: Limits) -> Finding:
 
 def disk(machine: Machine, state: Path) -> Finding:
     """The disk that the box's state is on is encrypted (or in memory). Advisory: keys may be in hardware."""
-    advice = "install on a LUKS partition that the TPM unlocks (docs/operations.md)"
+    advice = "put it on a LUKS partition that the TPM unlocks (docs/operations.md, An encrypted disk)"
     mounted = _mount_of(machine, state)
     if mounted is None:
         return finding("disk.encryption", None, f"cannot tell where {state} is mounted", advisory=True)
@@ -175,16 +176,34 @@ def temperature(machine: Machine, limits: Limits) -> Finding:
 
 
 def power(machine: Machine) -> Finding:
-    """Never slowed down for want of current or for heat: Raspberry Pi's vcgencmd, a Jetson's over-current counters."""
+    """Never slowed down for want of current or for heat.
+
+    Raspberry Pi: `vcgencmd`, or the same word from its firmware's node in sysfs; with a kernel that has neither, the
+    undervoltage alarm of raspberrypi-hwmon. Jetson: its over-current counters.
+    """
     advice = "the power supply that belongs to the board, a shorter cable; then a fan"
-    code, words = machine.run(["vcgencmd", "get_throttled"])
-    if code == 0 and "=" in words:
-        value = int(words.partition("=")[2].strip(), 16)
-        seen = [text for bit, text in _THROTTLED.items() if value >> bit & 1]
+    word = _throttled_word(machine)
+    if word is not None:
+        seen = [text for bit, text in _THROTTLED.items() if word >> bit & 1]
         return finding("power.throttling", not seen, ", ".join(seen) or "never throttled since boot", advice)
-    counters = sorted((machine.root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt"))
+    monitors = _entries(machine.root / "sys/class/hwmon")
+    for monitor in monitors:
+        alarm = machine.read(f"/sys/class/hwmon/{monitor.name}/in0_lcrit_alarm")
+        if machine.read(f"/sys/class/hwmon/{monitor.name}/name") == "rpi_volt" and alarm is not None:
+            text = "undervoltage now" if alarm != "0" else "no undervoltage; this kernel does not tell of throttling"
+            return finding("power.throttling", alarm == "0", text, advice)
+    counters = [path for monitor in monitors for path in sorted(monitor.glob("oc*_event_cnt"))]
     if counters:
         events = sum(int(path.read_text().strip() or 0) for path in counters)
         text = f"{events} over-current events since boot"
         return finding("power.throttling", events == 0, text, advice, figures={"events": float(events)})
     return finding("power.throttling", None, "this board does not tell (no vcgencmd, no over-current counters)")
+
+
+def _throttled_word(machine: Machine) -> int | None:
+    code, words = machine.run(["vcgencmd", "get_throttled"])
+    told = words.partition("=")[2] if code == 0 else machine.read(_FIRMWARE_THROTTLED) or ""
+    try:
+        return int(told.strip(), 16)
+    except ValueError:
+        return None

@@ -71,6 +71,11 @@ class Fleet:
         assert isinstance(found, dict)
         return found
 
+    def ledger(self, name: str) -> list[str]:
+        """The rows of a box's ledger, as JSON."""
+        program = self.box(name) / "opt/current/bin/vouchbox-provision"
+        return self.inside(name, program, "ledger", "export").splitlines()
+
     def current(self, name: str) -> str:
         return (self.box(name) / "opt/current").resolve().name
 
@@ -108,11 +113,14 @@ class Fleet:
             vision=VisionConfig(camera=f"emulated:{box / 'camera'}"),
         )
         (box / "config.toml").write_bytes(msgspec.toml.encode(config))
-        restart = box / "restart"
-        restart.write_text(
+        stop, restart = box / "stop", box / "restart"
+        stop.write_text(
             f"#!/bin/bash\n[ -f {box}/pid ] && kill $(cat {box}/pid) 2>/dev/null && "
-            f"timeout 20 tail --pid=$(cat {box}/pid) -f /dev/null\n"
-            f"rm -f {box}/run/gateway.json\n"
+            f"timeout 20 tail --pid=$(cat {box}/pid) -f /dev/null\nrm -f {box}/run/gateway.json {box}/pid\n"
+        )
+        stop.chmod(0o755)
+        restart.write_text(
+            f"#!/bin/bash\n{stop}\n"
             f"setsid {box}/opt/current/bin/vouchbox serve --config {box}/config.toml >>{box}/log 2>&1 </dev/null &\n"
             f"echo $! >{box}/pid\n"
         )
@@ -160,6 +168,8 @@ class Fleet:
                 "vouchbox_base": str(self.box(name) / "opt"),
                 "vouchbox_config": str(self.box(name) / "config.toml"),
                 "vouchbox_restart": str(self.box(name) / "restart"),
+                "vouchbox_stop": str(self.box(name) / "stop"),
+                "vouchbox_policy_folder": str(self.box(name) / "policies"),
             }
             for name in self.names
         }

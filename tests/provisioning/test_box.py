@@ -367,6 +367,26 @@ def test_everything_against_sealing_is_said_at_once(bench: Bench) -> None:
     assert "camera.focus" in bench.facts("status")["sealed"]["accepted"]
 
 
+def test_what_was_accepted_once_and_is_well_now_does_not_keep_a_box_open(bench: Bench) -> None:
+    """An unattended rollout seals a box again with what it was sealed with; meanwhile its clock found a server."""
+    bench.enrol()
+    bench.tested(finding("time.clock", True, "set by a time server"))
+    assert bench.facts("seal", "--use", "research", "--yes", "--accept", "time.clock")["accepted"] == ["time.clock"]
+
+
+def test_policies_of_a_folder_and_back_to_vouchboxs_own(bench: Bench, tmp_path: Path) -> None:
+    bench.enrol()
+    (tmp_path / "new").mkdir()
+    shutil.copy(PACKAGED / "standard.toml", tmp_path / "new")
+    for folder in (tmp_path / "new", None):
+        names = [str(folder)] if folder else []
+        assert [bench.facts("policy", "use", *names)["changed"] for _ in range(2)] == [True, False]
+        assert bench.facts("status")["policy_folder"] == (str(folder) if folder else None)
+    bench.seal()
+    refused = bench.run("policy", "use", tmp_path / "new")
+    assert (refused.exit_code, "unseal" in str(refused.exception)) == (2, True)
+
+
 def test_no_self_test_no_seal(bench: Bench) -> None:
     bench.enrol()
     assert "run `vouchbox-provision selftest`" in str(bench.run("seal", "--use", "research", "--yes").exception)

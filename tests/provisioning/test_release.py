@@ -24,14 +24,21 @@ def folder(place: Path) -> Path:
     """A release with the smallest wheel that pip installs."""
     (place / "models").mkdir(parents=True)
     (place / "models" / "m.tflite").write_bytes(b"model")
+    (place / "models" / "manifest.toml").write_text("# nobody's")
+    (place / "models" / "bundle").mkdir()
+    (place / "models" / "bundle" / "manifest.toml").write_text("# a bundle's")
     info = "vouchbox-1.0.dist-info"
     with zipfile.ZipFile(place / WHEEL, "w") as wheel:
         wheel.writestr("vouchbox_proof.py", "ANSWER = 42\n")
+        wheel.writestr("models/manifest.toml", "# the wheel's\n")
         wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: vouchbox\nVersion: 1.0\n")
         wheel.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
-        wheel.writestr(f"{info}/RECORD", f"vouchbox_proof.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+        wheel.writestr(
+            f"{info}/RECORD",
+            f"vouchbox_proof.py,,\nmodels/manifest.toml,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n",
+        )
     return place
 
 
@@ -44,7 +51,7 @@ def signed(tmp_path: Path, office: Office) -> tuple[Path, list[x509.Certificate]
 
 def test_signed_and_whole(signed: tuple[Path, list[x509.Certificate]]) -> None:
     found = verify_release(*signed)
-    assert (found.version, found.wheel.name, len(found.files)) == ("1.0", WHEEL, 2)
+    assert (found.version, found.wheel.name, len(found.files)) == ("1.0", WHEEL, 4)
 
 
 def test_what_was_changed_is_named(signed: tuple[Path, list[x509.Certificate]]) -> None:
@@ -120,6 +127,10 @@ def test_installed_from_an_enrolled_boxs_own_root(bench: Bench, office: Office) 
     assert (made["changed"], bench.facts(*arguments)["changed"]) == (True, False)
     module = next(Path(made["environment"]).glob("lib/python*/site-packages/vouchbox_proof.py"))
     assert "42" in module.read_text()
+    models = module.parent / "models"  # of this environment, so that switching back switches them back as well
+    assert (models / "m.tflite").read_bytes() == b"model"
+    assert (models / "manifest.toml").read_text() == "# the wheel's\n"
+    assert (models / "bundle" / "manifest.toml").read_text() == "# a bundle's"
     assert bench.run("release", "current", "--base", base).exit_code == 1
     assert bench.facts("release", "activate", made["name"], "--base", base)["changed"]
     assert json.loads(bench.run("release", "current", "--base", base, "--json").stdout)["current"] == made["name"]

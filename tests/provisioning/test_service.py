@@ -6,12 +6,18 @@ import base64
 import datetime
 import hashlib
 import http.client
+import json
+import re
+import shutil
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cheroot.ssl.builtin import BuiltinSSLAdapter
@@ -25,13 +31,15 @@ from device.notary.keys import open_keys
 from device.notary.verdict import sign_claims
 from device.status_list import read_status_list
 from device.verify import verify_verdict
+from provisioning import enrolment
+from provisioning.codes import code_digest, plain, random_code, shown_code
 from provisioning.est import EstClient, PendingError, Service, basic, order_chain
 from provisioning.office import Office
 from provisioning.registry import Registry
 from provisioning.renewal import PROOF_TYPE, check_renewal, is_due, retire_old_keys, sign_renewal
 from provisioning.request import make_request, parse_request
-from provisioning.service import code_digest, make_server, new_code, service_identity
-from tests.provisioning.conftest import Bench, run
+from provisioning.service import make_server, new_code, service_identity
+from tests.provisioning.conftest import Bench, facts, run
 from tests.verdicts import AUDIENCE, NONCE, make_claims
 
 
@@ -49,16 +57,29 @@ class Running:
         return Service(self.url, fingerprint=self.fingerprint)
 
 
-@pytest.fixture
-def service(bench: Bench, office: Office) -> Iterator[Running]:
+@contextmanager
+def running(bench: Bench, office: Office, *, by_hand: bool = False) -> Iterator[Running]:
     certificate, key, fingerprint = service_identity(bench.authority, "127.0.0.1")
-    server = make_server(office, "127.0.0.1", 0, certificate, key)
+    server = make_server(office, "127.0.0.1", 0, certificate, key, by_hand=by_hand)
     server.prepare()
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     yield Running(f"https://127.0.0.1:{server.bind_addr[1]}", fingerprint, certificate, office)
     server.stop()
     thread.join(10)
+
+
+@pytest.fixture
+def service(bench: Bench, office: Office) -> Iterator[Running]:
+    with running(bench, office) as found:
+        yield found
+
+
+@pytest.fixture
+def by_hand(bench: Bench, office: Office) -> Iterator[Running]:
+    """A service at which boxes may ask without a code."""
+    with running(bench, office, by_hand=True) as found:
+        yield found
 
 
 def enrol_by_code(bench: Bench, service: Running, code: str, name: str = "box-1"):  # type: ignore[no-untyped-def]
@@ -124,12 +145,79 @@ def test_codes_are_kept_as_hashes(bench: Bench, service: Running) -> None:
         assert code.replace("-", "").encode() not in data
 
 
+# --- Approved by hand: the box shows a code --------------------------------------------------------------------------
+
+
+def test_a_box_waits_until_its_code_is_approved(bench: Bench, by_hand: Running) -> None:
+    code = bench.init()["code"]
+    ask_for = ("enrol", "--service", by_hand.url, "--fingerprint", by_hand.fingerprint)
+    for _ in range(2):
+        waits = bench.run(*ask_for)
+        assert (waits.exit_code, code in str(waits.exception)) == (3, True)
+    (told,) = [json.loads(line) for line in run("authority", "waiting", bench.authority, "--json").stdout.splitlines()]
+    assert (told["name"], told["code"]) == ("box-1", code)
+    assert by_hand.office.registry.find("box-1") == []
+    wrong = run("authority", "approve", bench.authority, "0000-0000-0000-0000", "--yes")
+    assert (wrong.exit_code, "no box that waits shows" in str(wrong.exception)) == (2, True)
+    assert facts("authority", "approve", bench.authority, code.lower(), "--yes")["name"] == "box-1"
+    assert bench.run(*ask_for).exit_code == 0
+    assert bench.facts("status")["stage"] == "enrolled"
+    assert run("authority", "waiting", bench.authority).stdout == "no box waits\n"
+    assert bench.facts("renew")["changed"], "and it renews by its key, as after a one-time code"
+
+
+def test_a_box_that_waits_asks_by_itself(bench: Bench, by_hand: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = bench.init()["code"]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            by_hand.office.approve(code)
+
+    monkeypatch.setattr(enrolment, "time", SimpleNamespace(sleep=sleep))
+    done = bench.run("enrol", "--service", by_hand.url, "--fingerprint", by_hand.fingerprint, "--wait")
+    assert (done.exit_code, slept) == (0, [10, 10])
+    assert done.stderr.count(code) == 1, "said once"
+
+
+def test_approving_one_key_is_not_approving_another_of_that_name(bench: Bench, by_hand: Running) -> None:
+    code = bench.init()["code"]
+    client = EstClient(by_hand.trust)
+    impostors = pem_request("box-1")
+    waiting = bench.box.waiting()
+    assert waiting is not None
+    for asked in (impostors, (waiting / "request.pem").read_bytes()):
+        with pytest.raises(PendingError):
+            client.enrol(asked)
+    by_hand.office.approve(code)
+    with pytest.raises(PendingError):
+        client.enrol(impostors)
+
+
+def test_a_waiting_room_is_finite(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("provisioning.registry.MAX_WAITING", 2)
+    for kid in ("a", "b", "a"):
+        office.registry.wait(kid, "box", "", 1_000_000)
+    with pytest.raises(ConfigurationError, match="wait for approval already"):
+        office.registry.wait("c", "box", "", 1_000_001)
+    assert [one.kid for one in office.registry.waiting()] == ["a", "b"]
+    office.registry.wait("c", "box", "", 1_100_000)
+    assert [one.kid for one in office.registry.waiting()] == ["c"], "whoever stopped asking is forgotten"
+
+
+def test_codes_can_be_read_aloud() -> None:
+    shown = shown_code("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")  # the thumbprint of RFC 7638 section 3.1
+    assert shown == "6WVC-QCBR-FJW3-173Q"
+    assert re.fullmatch(r"([0-9A-HJKMNP-TV-Z]{4}-){3}[0-9A-HJKMNP-TV-Z]{4}", random_code())
+    assert plain(" " + shown.lower().replace("-", " ").replace("1", "l")) == plain(shown)
+
+
 # --- EST as others speak it ------------------------------------------------------------------------------------------
 
 
 def ask(service: Running, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str, bytes]:
     context = ssl.create_default_context(cafile=str(service.certificate))
-    context.check_hostname = False
     host = service.url.removeprefix("https://")
     connection = http.client.HTTPSConnection(host, context=context, timeout=10)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
@@ -157,6 +245,32 @@ def test_the_standards_own_messages(service: Running) -> None:
     (leaf,) = pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
     assert leaf.public_key() == key.public_key()
     leaf.verify_directly_issued_by(next(one for one in authorities if one.subject == leaf.issuer))
+
+
+def test_curl_and_openssl_enrol(service: Running, tmp_path: Path) -> None:
+    """Nothing of ours on the client's side: the words of RFC 7030 by two programs that know them."""
+    if shutil.which("curl") is None or shutil.which("openssl") is None:
+        pytest.skip("curl and openssl are not installed")
+
+    def shell(line: str) -> str:
+        ended = subprocess.run(["bash", "-ceu", "-o", "pipefail", line], capture_output=True, text=True, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    code = new_code(service.office, "box-1")
+    est = f"{service.url}/.well-known/est"
+    curl = f"curl --silent --show-error --fail --cacert {service.certificate}"
+    shell("openssl ecparam -name prime256v1 -genkey -noout -out key.pem")
+    shell("openssl req -new -key key.pem -subj /CN=box-1 -outform DER | openssl base64 >request.b64")
+    post = "--data-binary @request.b64 -H 'Content-Type: application/pkcs10'"
+    take = "openssl base64 -d | openssl pkcs7 -inform DER -print_certs"
+    shell(f"{curl} -u box-1:{code} {post} {est}/simpleenroll | {take} -out leaf.pem")
+    shell(f"{curl} {est}/cacerts | {take} -out authorities.pem")
+    told = shell("openssl x509 -in leaf.pem -noout -pubkey; openssl ec -in key.pem -pubout 2>/dev/null")
+    first, second = told.strip().split("-----END PUBLIC KEY-----\n", 1)
+    assert first.strip() == second.replace("-----END PUBLIC KEY-----", "").strip()
+    verified = shell("openssl verify -CAfile authorities.pem leaf.pem")
+    assert verified.strip() == "leaf.pem: OK"
 
 
 def test_no_credential_no_certificate(service: Running) -> None:
@@ -214,6 +328,7 @@ def test_nothing_is_sent_to_another_service(service: Running) -> None:
 
 def test_known_by_a_ca_file(service: Running, tmp_path: Path) -> None:
     url = service.url.replace("127.0.0.1", "localhost")
+    assert len(EstClient(Service(service.url, ca=str(service.certificate))).ca_certificates()) == 2
     with pytest.raises(PeerError, match="cannot reach"):  # the certificate is for another name
         EstClient(Service(url, ca=str(service.certificate))).ca_certificates()
     other = tmp_path / "a"

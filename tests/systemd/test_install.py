@@ -33,7 +33,9 @@ def locked(path: Path) -> list[str]:
 
 def test_there_is_a_lock_for_each_kind_of_box():
     kinds = {path.stem for path in LOCKS}
-    assert kinds == {f"box-py{python}-{board}" for python in ("3.11", "3.13") for board in ("aarch64", "x86_64")}
+    assert kinds == {
+        f"box-py{python}-{board}" for python in ("3.11", "3.12", "3.13") for board in ("aarch64", "x86_64")
+    }
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)

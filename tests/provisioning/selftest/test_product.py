@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from device.errors import ModelError
+from device.errors import ConfigurationError, ModelError
 from device.protocol import Result
 from device.vision.inference.manifest import Manifest, load_manifest, package_folder
 from provisioning.box import change_config
@@ -127,6 +127,25 @@ def test_time_of_a_verification() -> None:
     assert (found.result, found.blocks) == (Result.FAIL, True)
 
 
+def test_a_box_without_the_demos_pictures_times_a_frame(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What every box is: the locks of requirements/ have nothing of the extra `demo`."""
+
+    def none_such(_name: str) -> None:
+        raise ConfigurationError("pip install vouchbox[demo]")
+
+    monkeypatch.setattr("device.vision.camera.emulation.resources.load_picture", none_such)
+    limits = load_limits()
+    generous, strict = (
+        msgspec.structs.replace(limits, verification=msgspec.structs.replace(limits.verification, frame=seconds))
+        for seconds in (3600.0, 0.0)
+    )
+    found = product.verification_time(generous)
+    assert (found.result, found.figures["frame"] > 0) == (Result.PASS, True)
+    slow = product.verification_time(strict)
+    assert (slow.result, slow.advisory) == (Result.FAIL, True)
+    assert product.frame_time(limits, only(tmp_path)).result is Result.NOT_PERFORMED
+
+
 # --- The report ------------------------------------------------------------------------------------------------------
 
 
@@ -135,10 +154,17 @@ def test_the_page_is_one_file_without_script() -> None:
     page = render_page(
         make_report("box-<1>", "v4l2:0", "0", [curve, finding("memory.swap", False, "on", "swapoff & co")])
     )
-    xml.dom.minidom.parseString(page.removeprefix("<!doctype html>").replace('<meta charset="utf-8">', ""))
+    xml.dom.minidom.parseString(
+        page.removeprefix("<!doctype html>").replace('<meta charset="utf-8">', "").replace("<br>", "")
+    )
     assert page.count("<svg") == 1
     assert "box-&lt;1&gt;" in page
     assert "swapoff &amp; co" in page
+    assert "Not ready to be sealed: one thing has" in page
+    assert page.index("memory.swap") < page.index("camera.rate"), "what to put right comes first"
+    weaker = render_page(make_report("b", "c", "0", [finding("key.strength", False, "file", "a TPM", advisory=True)]))
+    assert "Ready to be sealed" in weaker
+    assert ">weaker<" in weaker
     for outside in ("<script", "http:", "https:", "<img", "url("):
         assert outside not in page
 

@@ -167,6 +167,19 @@ def test_raspberry_pi_throttling(tmp_path: Path, answer: str, result: Result, wo
     assert words in found.text
 
 
+@pytest.mark.parametrize(("word", "result"), [("0", Result.PASS), ("50000", Result.FAIL)])
+def test_raspberry_pi_throttling_without_its_tool(tmp_path: Path, word: str, result: Result) -> None:
+    found = system.power(machine(tmp_path, {"sys/devices/platform/soc/soc:firmware/get_throttled": word + "\n"}))
+    assert found.result is result
+    assert result is Result.PASS or "undervoltage since boot" in found.text
+
+
+@pytest.mark.parametrize(("alarm", "result"), [("0", Result.PASS), ("1", Result.FAIL)])
+def test_raspberry_pi_undervoltage_by_debians_kernel(tmp_path: Path, alarm: str, result: Result) -> None:
+    files = {"sys/class/hwmon/hwmon2/name": "rpi_volt\n", "sys/class/hwmon/hwmon2/in0_lcrit_alarm": alarm + "\n"}
+    assert system.power(machine(tmp_path, files)).result is result
+
+
 @pytest.mark.parametrize(("count", "result"), [("0", Result.PASS), ("3", Result.FAIL)])
 def test_jetson_over_current(tmp_path: Path, count: str, result: Result) -> None:
     found = system.power(machine(tmp_path, {"sys/class/hwmon/hwmon1/oc1_event_cnt": count + "\n"}))
@@ -174,6 +187,7 @@ def test_jetson_over_current(tmp_path: Path, count: str, result: Result) -> None
 
 
 def test_a_board_that_does_not_tell(tmp_path: Path) -> None:
+    assert system.power(machine(tmp_path / "odd", {}, {"vcgencmd": "error\n"})).result is Result.NOT_PERFORMED
     assert system.power(machine(tmp_path, {})).result is Result.NOT_PERFORMED
 
 
