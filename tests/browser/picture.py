@@ -1,8 +1,8 @@
-"""Renders docs/kiosk.png: what a person sees, in four moments of one whole verification, in four languages.
+"""Renders docs/kiosk.png: what a person sees, in four moments and four languages.
 
     python -m tests.browser.picture docs/kiosk.png        (`make kiosk-picture`)
 
-Three real processes and the emulated camera; four pages follow the same verification, and each is photographed once.
+The gateway, its page and Chromium are the real ones; the course is scripted, so that the picture is the same each time.
 """
 
 from __future__ import annotations
@@ -11,49 +11,58 @@ import io
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from device.config import BoxConfig, Config, GatewayConfig
+from device.gateway.languages import languages
+from device.protocol import Guidance, Outcome, Stage
 from tests.browser.screen import Screen, chromium
-from tests.processes.conftest import AUDIENCE, NONCE, running_box
+from tests.browser.test_page import Course
+from tests.gateway.conftest import gateway_beside_a_script
 
 SIZE = (1000, 625)
-GAP = 28
 SHOWN = (680, 425)
-COLOURS = 48
-MOMENTS = (
-    ("en", "light", "shown.view === 'consent'"),
-    ("ar", "light", "shown.stage === 'document' && shown.guidance !== 'wait'"),
-    ("hi", "dark", "shown.steps > 0 && shown.guidance.startsWith('turn_') && Math.abs(shown.pose?.[0]) > 1"),
-    ("zh-Hans", "dark", "shown.result === 'verified'"),
-)
-"""Language, theme, and the moment of which a picture is taken."""
+GAP = 28
+COLOURS = 192
+PAGES = (("en", "light"), ("ar", "light"), ("hi", "dark"), ("zh-Hans", "dark"))
+"""Language and theme of each page; all four follow the same verification, and each is photographed once."""
 
 
-def photographs() -> list[Image.Image]:
-    with tempfile.TemporaryDirectory(prefix="vbx") as name, chromium() as browser:
-        with running_box(Path(name), pace="real") as box:
-            url = box.services.wait_ready()
-            screens = [Screen(browser, url, SIZE, code, theme) for code, theme, _ in MOMENTS]
-            for screen in screens:
-                screen.page.locator(".idle h1").wait_for()
-            verification = box.party.open(AUDIENCE, NONCE, "demo", None)
-            taken = []
-            for screen, (code, _, moment) in zip(screens, MOMENTS, strict=True):
-                while not screen.page.evaluate(moment):
-                    if screen.page.evaluate("shown.view === 'result'"):
-                        sys.exit(f"the moment for {code} did not come: {box.party.state(verification)}")
-                    screen.page.wait_for_timeout(30)
-                taken.append(Image.open(io.BytesIO(screen.page.screenshot())).convert("RGB"))
-                if not taken[1:]:
-                    screen.press("yes")
-            return taken
+def photographs(browser: Any, folder: Path) -> list[Image.Image]:
+    config = Config(box=BoxConfig(runtime=str(folder), state=str(folder)), gateway=GatewayConfig(port=0))
+    with gateway_beside_a_script(config, name="Harbour Bank") as box:
+        course = Course(box)
+        consent, document, face, result = screens = [Screen(browser, box.service.url, SIZE, *page) for page in PAGES]
+        for screen in screens:
+            screen.page.locator(".idle h1").wait_for()
+        box.caller.open()
+        consent.page.locator("#yes").wait_for()
+        taken = [photograph(consent)]
+        consent.press("yes")
+        course.answer(consent)
+        course.see(Stage.DOCUMENT, Guidance.GLARE)
+        document.text("#guidance", languages()["ar"].guidance[Guidance.GLARE])
+        taken.append(photograph(document))
+        course.see(Stage.SELFIE, Guidance.TURN_LEFT, step=2)
+        face.text("#guidance", languages()["hi"].guidance[Guidance.TURN_LEFT])
+        taken.append(photograph(face))
+        course.end(Outcome.VERIFIED)
+        result.text("#result", languages()["zh-Hans"].text.verified)
+        return [*taken, photograph(result)]
+
+
+def photograph(screen: Screen) -> Image.Image:
+    return Image.open(io.BytesIO(screen.page.screenshot())).convert("RGB")
 
 
 def main(path: Path) -> None:
     width, height = SHOWN
     sheet = Image.new("RGB", (2 * width + GAP, 2 * height + GAP), "#ffffff")
-    for number, picture in enumerate(photographs()):
+    with tempfile.TemporaryDirectory(prefix="vbx") as folder, chromium() as browser:
+        pictures = photographs(browser, Path(folder))
+    for number, picture in enumerate(pictures):
         place = (number % 2) * (width + GAP), (number // 2) * (height + GAP)
         sheet.paste(picture.resize(SHOWN, Image.Resampling.LANCZOS), place)
     sheet.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)

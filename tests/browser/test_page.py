@@ -322,6 +322,7 @@ def test_everything_is_within_reach_of_somebody_who_sits(browser: Any, box: Box,
             f"(({{top, bottom}}) => [top, bottom])(document.getElementById('{id}').getBoundingClientRect())"
         )
         assert 1920 / 3 <= at[0] <= at[1] <= 1920, (id, at)
+    assert screen.page.evaluate("document.documentElement.scrollHeight") <= 1920, "nothing needs scrolling"
     screen.check(f"{code}-low-consent")
     screen.close()
 
