@@ -14,7 +14,7 @@ help:
 	@echo "make demo         one whole verification before an emulated camera, and its offline verification"
 	@echo "make test         linters, types, import contracts and tests"
 	@echo "make install      puts the product on this box (root); make uninstall takes it off and leaves ledger and keys"
-	@echo "make test-browser the kiosk page in Chromium: every language, every scenario (half an hour; pictures in reports/kiosk)"
+	@echo "make test-browser the kiosk page in Chromium: every language, every scenario (long; pictures in reports/kiosk)"
 	@echo "make kiosk-proof  how soon and how heavy the page is; two hundred clients at once"
 	@echo "make test-system  installs and boots whole systems in containers (root, debootstrap, systemd-container)"
 	@echo "make test-fleet   ten boxes in network namespaces, rolled out to by Ansible (root)"

@@ -69,7 +69,7 @@ def main(folder: Path) -> None:
         f"[codes]\nrequest = {json.dumps(request['files'])}\nholder_key = {json.dumps([str(folder / 'holder.png')])}\n"
     )
     with (folder / "services.log").open("wb") as log, SniffedServices(config, log) as services:
-        kiosk = KioskClient(services.wait_ready())
+        kiosk = KioskClient(services.wait_ready(timeout=180))
         idle = kiosk.until("idle")
         assert idle["scan"], "the page offers to show a request"
         assert kiosk.post("/kiosk/scan") == 204
