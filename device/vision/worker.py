@@ -146,8 +146,9 @@ def next_notary(listener: socket.socket, lifeline: int, status: Status) -> socke
     One that gave up while this worker loaded its models must not cost the worker: on a slow board each of them would
     find only such a connection, and end, and the box would never be ready.
     """
+    watched: list[socket.socket | int] = [listener, lifeline]
     while True:
-        readable = select.select([listener, lifeline], [], [], BEAT)[0]
+        readable = select.select(watched, [], [], BEAT)[0]
         status.alive()
         if lifeline in readable:
             return None
