@@ -7,12 +7,15 @@ BIN := $(VENV)/bin
 .PHONY: help demo test lint unit models conformance clean
 .PHONY: peers reader-proof
 .PHONY: test-fleet test-killed test-scale test-image
+.PHONY: test-browser kiosk-proof kiosk-picture
 .PHONY: install uninstall test-system test-arm64 lock check-aarch64 sbom audit release memory
 
 help:
 	@echo "make demo         one whole verification before an emulated camera, and its offline verification"
 	@echo "make test         linters, types, import contracts and tests"
 	@echo "make install      puts the product on this box (root); make uninstall takes it off and leaves ledger and keys"
+	@echo "make test-browser the kiosk page in Chromium: every language, every scenario (long; pictures in reports/kiosk)"
+	@echo "make kiosk-proof  how soon and how heavy the page is; two hundred clients at once"
 	@echo "make test-system  installs and boots whole systems in containers (root, debootstrap, systemd-container)"
 	@echo "make test-fleet   ten boxes in network namespaces, rolled out to by Ansible (root)"
 	@echo "make test-image   a disk for 64-bit ARM is built, looked into and started in an emulated machine (root)"
@@ -55,6 +58,22 @@ unit: $(VENV)/.models
 
 conformance: $(VENV)/.models
 	tests/conformance/run.sh $(PYTHON)
+
+# --- what people see ---
+
+$(VENV)/.browser: $(VENV)/.models
+	provisioning/prepare.sh $(PYTHON) $(VENV) chromium fonts-noto-core fonts-noto-cjk espeak-ng
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
+	@touch $@
+
+test-browser: $(VENV)/.browser
+	VOUCHBOX_SCREENSHOTS=reports/kiosk $(BIN)/python -m pytest tests/browser tests/gateway/test_voices.py
+
+kiosk-proof: $(VENV)/.browser
+	$(BIN)/python -m tests.browser.measure
+
+kiosk-picture: $(VENV)/.browser
+	$(BIN)/python -m tests.browser.picture docs/kiosk.png
 
 # --- the box ---
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a virtual environment, installing what the system lacks where it may, and saying what to do where it may not.
-#   provisioning/prepare.sh PYTHON FOLDER
+#   provisioning/prepare.sh PYTHON FOLDER [DEBIAN-PACKAGE...]
 set -euo pipefail
 python=$1
 folder=$2
@@ -26,3 +26,10 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
 fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
+
+# Debian packages that a target needs besides.
+lacking=()
+for package in "${@:3}"; do
+  dpkg-query --show --showformat='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || lacking+=("$package")
+done
+[ "${#lacking[@]}" -eq 0 ] || install "${lacking[@]}"

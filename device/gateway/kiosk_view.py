@@ -17,8 +17,8 @@ from device.gateway.verifications import Snapshot, Verification
 from device.gateway.wire import State
 from device.protocol import Attribute, Check, Guidance, Outcome, Stage
 
-RESULT_SECONDS: Final = 45.0  # a result stays on the screen for so long; then the next person sees nothing of it
-CODES_SECONDS: Final = 180.0  # one that has codes to photograph stays longer; the person can end it
+RESULT_SECONDS: Final = 60.0  # a result stays on the screen for so long; then the next person sees nothing of it
+CODES_SECONDS: Final = 180.0  # one that has codes to photograph stays longer; the person can end either
 
 
 class View(enum.StrEnum):
@@ -98,7 +98,8 @@ def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, tok
         return msgspec.structs.replace(
             common,
             view=View.RESULT,
-            token=token if any(counts) else "",
+            token=token,
+            seconds_left=max(1, round(_seconds_shown(verification))),
             result=_result(snapshot),
             explanation=_explanation(snapshot),
             codes=counts,
@@ -119,11 +120,16 @@ def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, tok
 
 
 def _is_old(verification: Verification) -> bool:
+    return verification.snapshot.left or _seconds_shown(verification) < 0
+
+
+def _seconds_shown(verification: Verification) -> float:
+    """How long its result stays on the screen from now on."""
     if verification.ended_at is None:
-        return False
+        return RESULT_SECONDS
     snapshot = verification.snapshot
     has_codes = bool(snapshot.verdict_codes or snapshot.proof_codes)
-    return snapshot.left or time.monotonic() - verification.ended_at > (CODES_SECONDS if has_codes else RESULT_SECONDS)
+    return verification.ended_at + (CODES_SECONDS if has_codes else RESULT_SECONDS) - time.monotonic()
 
 
 def _common(verification: Verification) -> KioskView:

@@ -21,8 +21,13 @@ from device.errors import ConfigurationError
 from device.gateway.languages import Language, languages
 
 FOLDER: Final = "voices"
-NAME: Final = re.compile(r"(guidance|explanation|text)-[a-z_]{1,40}")
-SPOKEN_TEXTS: Final = ("consent_lead", "little_time", "verified", "rejected", "inconclusive", "stopped")
+NAME: Final = re.compile(r"(guidance|explanation|attribute|text)-[a-z0-9_]{1,40}")
+SPOKEN_TEXTS: Final = (
+    *("idle_title", "idle_text", "lost_title", "lost_text", "staff", "little_time"),
+    *("consent_lead", "happens", "happens_document", "happens_holding", "happens_face", "happens_presence"),
+    *("told_result", "told_subject", "kept", "kept_sentence", "kept_nothing"),
+    *("verified", "rejected", "inconclusive", "stopped", "code_verdict", "code_proof", "code_proof_text"),
+)
 """The page's own sentences that are read aloud and name nobody."""
 ESPEAK: Final = {
     "en": "en-gb",
@@ -47,6 +52,8 @@ def spoken(language: Language) -> Iterator[tuple[str, str]]:
         yield f"guidance-{guidance}", text
     for key, text in language.explanation.items():
         yield f"explanation-{key}", text
+    for attribute, text in language.attribute.items():
+        yield f"attribute-{attribute}", text
     for key in SPOKEN_TEXTS:
         yield f"text-{key}", getattr(language.text, key)
 

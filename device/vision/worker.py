@@ -140,6 +140,27 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
 
 
+def next_notary(listener: socket.socket, lifeline: int, status: Status) -> socket.socket | None:
+    """The first notary in the queue that still waits; None when the service has ended.
+
+    One that gave up while this worker loaded its models must not cost the worker: on a slow board each of them would
+    find only such a connection, and end, and the box would never be ready.
+    """
+    watched: list[socket.socket | int] = [listener, lifeline]
+    while True:
+        readable = select.select(watched, [], [], BEAT)[0]
+        status.alive()
+        if lifeline in readable:
+            return None
+        if not readable:
+            continue
+        connection, _ = listener.accept()
+        # A notary waits to be greeted: a readable connection is one that was closed.
+        if not select.select([connection], [], [], 0)[0]:
+            return connection
+        connection.close()
+
+
 def _work(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     camera = open_camera(config.vision)
@@ -152,13 +173,9 @@ def _work(options: argparse.Namespace) -> int:
     listener = socket.socket(fileno=options.listener)
     status = Status(options.status)
     status.say(b"ready")
-    readable: list[object] = []
-    while not readable:
-        readable = select.select([listener, options.lifeline], [], [], BEAT)[0]
-        status.alive()
-    if options.lifeline in readable:
+    connection = next_notary(listener, options.lifeline, status)
+    if connection is None:
         return 0
-    connection, _ = listener.accept()
     listener.close()
     status.say(b"taken")
     try:

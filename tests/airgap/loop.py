@@ -18,11 +18,11 @@ from joserfc.jwk import ECKey
 
 from device.commands.demo import demo_config
 from device.config import VisionConfig
-from device.launch import Services
 from device.notary.box import load_box
 from device.notary.requesters import add_requester, requesters_file
 from device.qr import modules
 from tests.airgap.kiosk_client import KioskClient, photographed
+from tests.gateway.sniffed import SniffedServices
 
 AUDIENCE = "https://relying-party.example"
 
@@ -68,8 +68,8 @@ def main(folder: Path) -> None:
         'summary = "A person with a request and a telephone."\n'
         f"[codes]\nrequest = {json.dumps(request['files'])}\nholder_key = {json.dumps([str(folder / 'holder.png')])}\n"
     )
-    with (folder / "services.log").open("wb") as log, Services(config, log) as services:
-        kiosk = KioskClient(services.wait_ready())
+    with (folder / "services.log").open("wb") as log, SniffedServices(config, log) as services:
+        kiosk = KioskClient(services.wait_ready(timeout=180))
         idle = kiosk.until("idle")
         assert idle["scan"], "the page offers to show a request"
         assert kiosk.post("/kiosk/scan") == 204

@@ -27,7 +27,7 @@ from device.codes import Kind, token_from
 from device.vision.document.barcode import read_barcodes
 from device.vision.stills import load_still
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def _isolated() -> bool:
@@ -48,7 +48,7 @@ def loop() -> Iterator[tuple[Path, dict[str, Any]]]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=280,
+            timeout=570,
         )
         log = Path(name, "services.log")
         assert done.returncode == 0, done.stderr + (log.read_text() if log.exists() else "")

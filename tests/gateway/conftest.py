@@ -8,6 +8,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,18 +136,31 @@ def config(folder: Path) -> Config:
     return Config(box=BoxConfig(runtime=str(folder), state=str(folder)), gateway=GatewayConfig(port=0))
 
 
-@pytest.fixture
-def box(config: Config, limits: Limits) -> Iterator[Box]:
+@contextmanager
+def gateway_beside_a_script(config: Config, limits: Limits = ROOMY, name: str = "") -> Iterator[Box]:
+    """A running gateway; `name` is what the person is told that the first relying party is called. No answer that it
+    gave may have held an image."""
     notary = ScriptedNotary(config.notary_socket)
     parties = relying_parties_file(config)
-    tokens = [add_relying_party(parties, id, policies=(POLICY,), audiences=(AUDIENCE,)) for id in ("bank", "casino")]
+    tokens = [
+        add_relying_party(parties, id, name=name, policies=(POLICY,), audiences=(AUDIENCE,))
+        for id in ("bank", "casino")
+    ]
     service = Service(config, limits)
     sniffer = service._server.wsgi_app = Sniffer(service._server.wsgi_app)
     thread = threading.Thread(target=service.run)
     thread.start()
-    yield Box(config, service, notary, Caller(service.url, tokens[0]), Caller(service.url, tokens[1]))
-    service.stop()
-    thread.join(timeout=10)
-    notary.stop()
+    try:
+        yield Box(config, service, notary, Caller(service.url, tokens[0]), Caller(service.url, tokens[1]))
+    finally:
+        service.stop()
+        thread.join(timeout=10)
+        notary.stop()
     assert not thread.is_alive(), "the gateway did not stop"
     assert sniffer.found == [], "no answer ever holds an image"
+
+
+@pytest.fixture
+def box(config: Config, limits: Limits) -> Iterator[Box]:
+    with gateway_beside_a_script(config, limits) as box:
+        yield box

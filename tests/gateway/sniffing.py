@@ -1,7 +1,8 @@
 """Looks at every answer that the gateway gives in these tests for anything that could be an image.
 
-In: content type and body. Out: a complaint, or nothing. By signature, by signature in base64, and by entropy: what is
-compressed or random has close to eight bits a byte, JSON, HTML and base64 have six or fewer.
+In: content type and body. Out: a complaint, or nothing. By signature, by signature in base64 or hexadecimal, by long
+rows of numbers (pixels as text), and by entropy: what is compressed or random has close to eight bits a byte, JSON,
+HTML and base64 have six or fewer.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import IO, Any
 
 SIGNATURES = (
     b"\x89PNG",
@@ -30,6 +31,9 @@ BRANDS = (b"ftypheic", b"ftypheix", b"ftypavif", b"ftypmif1", b"WEBPVP8", b"ftyp
 ENCODED = tuple(
     base64.b64encode(it)[: len(it) * 4 // 3] for it in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\x00\x10", b"GIF89a")
 )
+HEXADECIMAL = re.compile(rb"89504e470d0a1a0a|ffd8ff[de][0-9a-f]|474946383[79]61", re.IGNORECASE)
+PIXELS = re.compile(rb"(?:\d{1,3}(?:\.\d+)?\s*,\s*){64}")
+"""More numbers in a row than any answer has reason to say: the face box has four."""
 MAX_BITS = 6.7
 LEAST = 1024
 SOUND = ("audio/",)
@@ -43,6 +47,10 @@ def complaint(kind: str, body: bytes) -> str:
         return "it begins as an image does"
     if any(text in body for text in ENCODED) or b"data:image" in body:
         return "it holds an image in base64"
+    if HEXADECIMAL.search(body):
+        return "it holds an image in hexadecimal"
+    if PIXELS.search(body):
+        return "it holds a long row of numbers"
     if kind.startswith("image/svg+xml") and re.search(rb"<(image|foreignObject|script)|href", body):
         return "the drawing refers to something"
     bits = entropy(body)
@@ -57,12 +65,19 @@ def entropy(body: bytes) -> float:
 
 
 class Sniffer:
-    """WSGI middleware; `found` has what it complained about, `answers` how many it smelled at."""
+    """WSGI middleware; `found` has what it complained about (and `report`, line by line), `answers` how many it smelled
+    at."""
 
-    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, application: Callable[..., Iterable[bytes]], report: IO[str] | None = None) -> None:
         self._application = application
+        self._report = report
         self.found: list[str] = []
         self.answers = 0
+
+    def complain(self, text: str) -> None:
+        self.found.append(text)
+        if self._report is not None:
+            self._report.write(text + "\n")
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         kinds: list[str] = []
@@ -93,4 +108,4 @@ class _Smelled:
         self._sniffer.answers += 1
         wrong = complaint((self._kinds or [""])[0], bytes(self._seen))
         if wrong:
-            self._sniffer.found.append(f"{self._path}: {wrong}")
+            self._sniffer.complain(f"{self._path}: {wrong}")

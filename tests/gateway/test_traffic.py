@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -58,39 +56,26 @@ class TestManyClients:
     def limits(self) -> Limits:
         return Limits()
 
-    def test_none_waits_more_than_a_second_and_none_sees_anothers(self, box: Box) -> None:
-        worst = self.round(box)
-        # The answers are always looked at; the time only where the machine has nothing else to do.
-        if os.getloadavg()[0] < 0.5 * (os.cpu_count() or 1):
-            assert worst <= 1.0
-
-    def round(self, box: Box) -> float:
-        """All at once; the longest wait in seconds."""
+    def test_all_are_answered_and_none_sees_anothers(self, box: Box) -> None:
+        """How long they wait is measured by `make kiosk-proof`."""
         box.notary.script = runs_until_cancelled
         location = box.caller.open().headers["Location"]
         parties = relying_parties_file(box.config)
-        tokens = [
-            add_relying_party(parties, f"party{number}", policies=(POLICY,), audiences=(AUDIENCE,))
-            for number in range(8)
-        ]
-        callers = [
-            box.caller if number % 2 else Caller(box.service.url, tokens[number % 8]) for number in range(CLIENTS)
+        others = [
+            Caller(box.service.url, add_relying_party(parties, f"party{n}", policies=(POLICY,), audiences=(AUDIENCE,)))
+            for n in range(8)
         ]
         gate = threading.Barrier(CLIENTS)
 
-        def ask(caller: Caller) -> tuple[float, int, str]:
+        def ask(number: int) -> tuple[int, str]:
             gate.wait(30)
-            began = time.monotonic()
-            answer = caller.get(location)
-            return time.monotonic() - began, answer.status, answer.json.get("state", "")
+            answer = (box.caller if number % 2 else others[number % 8]).get(location)
+            return answer.status, answer.json.get("state", "")
 
         with ThreadPoolExecutor(CLIENTS) as pool:
-            answers = list(pool.map(ask, callers))
-        waits = sorted(wait for wait, _, _ in answers)
-        print(f"{CLIENTS} clients at once: median {waits[CLIENTS // 2] * 1000:.0f} ms, worst {waits[-1] * 1000:.0f} ms")
-        assert {(status, state) for _, status, state in answers[1::2]} == {(200, "running")}
-        assert {(status, state) for _, status, state in answers[::2]} == {(404, "")}
-        return waits[-1]
+            answers = list(pool.map(ask, range(CLIENTS)))
+        assert set(answers[1::2]) == {(200, "running")}
+        assert set(answers[::2]) == {(404, "")}
 
 
 @pytest.mark.parametrize(
@@ -100,6 +85,8 @@ class TestManyClients:
         (b"\xff\xd8\xff\xe0" + bytes(20), "application/json"),
         (b'{"image": "iVBORw0KGgoAAAANSUhEUg"}', "application/json"),
         (b'{"image": "/9j/4AAQSkZJRgABAQ"}', "application/json"),
+        (b'{"image": "ffd8ffe000104a46"}', "application/json"),
+        (b'{"row": [' + b"17, 230, 4, " * 22 + b"0]}", "application/json"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "text/plain"),
         (b"\x00\x00\x00\x1cftypheic", "text/plain"),
         (bytes(range(256)) * 8, "application/octet-stream"),

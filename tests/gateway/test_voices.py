@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import struct
 import wave
@@ -12,9 +13,10 @@ import pytest
 
 from device.errors import ConfigurationError
 from device.gateway import voices
+from device.gateway.kiosk_view import Happening
 from device.gateway.languages import EXPLANATIONS, ORDER, languages
 from device.gateway.voices import ESPEAK, NAME, halved, record, recorded, spoken
-from device.protocol import Guidance
+from device.protocol import Attribute, Guidance
 from tests.gateway.conftest import Box
 
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
@@ -33,19 +35,25 @@ def wav(samples: list[int], rate: int = 22_050) -> bytes:
 @pytest.mark.parametrize("code", ORDER)
 def test_everything_that_is_said_has_a_key(code: str) -> None:
     keys = [key for key, _ in spoken(languages()[code])]
-    assert len(keys) == len(set(keys)) == len(Guidance) + len(EXPLANATIONS) + len(voices.SPOKEN_TEXTS)
+    counts = len(Guidance), len(EXPLANATIONS), len(Attribute), len(voices.SPOKEN_TEXTS)
+    assert len(keys) == len(set(keys)) == sum(counts)
     assert all(NAME.fullmatch(key) for key in keys)
     assert not any("{" in text for _, text in spoken(languages()[code])), "a recording can name nobody"
     assert code in ESPEAK
 
 
-def test_the_script_asks_for_keys_that_exist() -> None:
+def test_all_that_the_page_reads_aloud_is_recorded() -> None:
+    """Apart from what names somebody, which a recording cannot."""
     script = (Path(voices.__file__).parent / "static" / "kiosk.js").read_text()
-    known = {key for key, _ in spoken(languages()["en"])}
-    for key in ("text-consent_lead", "text-little_time", *(f"text-{name}" for name in ("verified", "stopped"))):
-        assert key in known
-    assert "`guidance-${shown.guidance}`" in script
-    assert "`explanation-${shown.explanation}`" in script
+    english = languages()["en"].text
+    said = set(re.findall(r'\btext\("(\w+)"\)', script))
+    said |= {f"happens_{step}" for step in Happening} | {"verified", "rejected", "inconclusive", "stopped"}
+    said |= {f"{view}_{part}" for view in ("idle", "lost") for part in ("title", "text")}
+    assert {key for key in said if "{" not in getattr(english, key)} == set(voices.SPOKEN_TEXTS) - {
+        "code_proof",
+        "code_proof_text",
+    }
+    assert set(re.findall(r'named\("(\w+)"', script)) == {"guidance", "attribute", "explanation"}
 
 
 def test_half_the_rate_is_the_same_sound() -> None:

@@ -14,6 +14,7 @@ from device.launch import Services, private_folders
 from device.vision.inference.install import State, verify
 from device.vision.inference.manifest import load_manifest
 from provisioning.authority import ensure_development_identity
+from tests.gateway.sniffed import SniffedServices
 
 AUDIENCE = "https://relying-party.example"
 NONCE = "a-nonce-of-sixteen-or-more"
@@ -62,13 +63,15 @@ def box_config(parent: Path, camera: str = "emulated:standard", pace: str = "fas
 
 
 @contextlib.contextmanager
-def running_box(parent: Path, **changes):
-    """A box below `parent`; its log is `parent`/services.log."""
+def running_box(parent: Path, kind: type[Services] = SniffedServices, **changes):
+    """A box below `parent`; its log is `parent`/services.log. Its answers are searched for images at the end."""
     config = box_config(parent, **changes)
     identity = ensure_development_identity(config.state)
-    token = add_relying_party(relying_parties_file(config), "demo", policies=("demo",), audiences=(AUDIENCE,))
-    with (parent / "services.log").open("wb") as log, Services(config, log) as services:
-        url = services.wait_ready()
+    token = add_relying_party(
+        relying_parties_file(config), "demo", policies=("demo",), audiences=(AUDIENCE,), name="Harbour Bank"
+    )
+    with (parent / "services.log").open("wb") as log, kind(config, log) as services:
+        url = services.wait_ready(timeout=180)  # loading models takes its time on a busy machine
         yield Box(services, RelyingParty(url, token), config, identity.root.read_bytes())
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from device.launch import Services
 from tests.processes.conftest import running_box
 
 LIMITS_MB = {"notary": 45, "gateway": 60}
@@ -49,7 +50,7 @@ def quiet_box(_models, tmp_path):
     pictures.mkdir()
     for number in range(3):
         cv2.imwrite(str(pictures / f"{number}.png"), np.full((720, 1280, 3), 90 + number, np.uint8))
-    with running_box(tmp_path, camera=f"emulated:{pictures}") as box:
+    with running_box(tmp_path, Services, camera=f"emulated:{pictures}") as box:
         settle(box.services.process("vision").pid)
         yield box
 

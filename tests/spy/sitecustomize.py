@@ -1,8 +1,9 @@
-"""Put on a vision worker's PYTHONPATH by the canary tests: what the worker sees then carries a known pattern.
+"""Put on a vision worker's PYTHONPATH by tests and measurements that have to know what happens inside it.
 
-Python imports a module of this name by itself at start. Every frame gets a patch of random bytes in its corner; the
-embeddings that the worker computes are noted in its own memory, behind a mark, and in the folder that `VOUCHBOX_CANARY`
-names where it may write there, so that the test knows what to look for. The product's own code runs as it is.
+Python imports a module of this name by itself at start. With `VOUCHBOX_CANARY`, a folder: every frame gets a patch of
+random bytes in its corner, and the embeddings that the worker computes are noted in its own memory, behind a mark, and in
+that folder where it may write there, so that the test knows what to look for. With `VOUCHBOX_EVENTS`, a file: each
+change of guidance is noted there with the moment at which the worker saw it. The product's own code runs as it is.
 """
 
 import os
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 FOLDER = os.environ.get("VOUCHBOX_CANARY", "")
+EVENTS = os.environ.get("VOUCHBOX_EVENTS", "")
 
 
 def _stamp_frames(path: Path) -> None:
@@ -55,6 +57,27 @@ def _note_embeddings(path: Path) -> None:
     FaceEmbedder.embed_crop = noted
 
 
+def _note_events(path: Path) -> None:
+    import json
+    import time
+
+    from device.vision.outbox import Outbox
+
+    offer = Outbox.offer
+
+    def noted(self, progress, now):
+        at = time.time()
+        said = offer(self, progress, now)
+        if said is not None:
+            with path.open("a") as file:
+                file.write(json.dumps([at * 1000, said.stage, said.guidance, said.step]) + "\n")
+        return said
+
+    Outbox.offer = noted
+
+
+if EVENTS and "device.vision.worker" in sys.orig_argv:
+    _note_events(Path(EVENTS))
 if FOLDER and "device.vision.worker" in sys.orig_argv:
     _stamp_frames(Path(FOLDER) / "patch.bin")
     _note_embeddings(Path(FOLDER) / "embeddings.bin")

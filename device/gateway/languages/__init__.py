@@ -101,6 +101,7 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     staff: Text
     time_left: Text
     little_time: Text
+    clears: Text
     mirror: Text
     movement: Text
     stop: Text

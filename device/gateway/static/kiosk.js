@@ -63,7 +63,7 @@ function showWork(before) {
   at("stop").disabled = false;
   document.body.dataset.stage = shown.stage;
   document.body.dataset.guidance = shown.guidance;
-  if (before.guidance !== shown.guidance) speak(texts.guidance[shown.guidance], `guidance-${shown.guidance}`);
+  if (before.view !== "work" || before.guidance !== shown.guidance) readOut();
   drawMirror();
 }
 
@@ -91,8 +91,8 @@ function showResult() {
     if (index >= told.length && index < told.length + listed.length) item.className = "of";
   });
   at("who").lastElementChild.className = "none";
-  speak(`${say(shown.result)}. ${at("why").textContent}`, `text-${shown.result}`, shown.explanation && `explanation-${shown.explanation}`);
   showCodes();
+  readOut();
 }
 
 // --- Codes to photograph ---------------------------------------------------------------------------------------------
@@ -121,7 +121,6 @@ function turnTo(kind) {
   at("next").hidden = code.count < 2;
   drawCode();
   if (code.count > 1) code.timer = setInterval(nextCode, CODE_MS);
-  speak(`${at("code-title").textContent}. ${at("code-text").textContent}`);
 }
 
 function nextCode() {
@@ -138,8 +137,11 @@ function drawCode() {
 }
 
 at("next").addEventListener("click", () => { clearInterval(code.timer); nextCode(); });
-at("other").addEventListener("click", () => turnTo(code.kind === "verdict" ? "proof" : "verdict"));
-at("done").addEventListener("click", () => { clearInterval(code.timer); answer("/kiosk/done", {}, []); });
+at("other").addEventListener("click", () => {
+  turnTo(code.kind === "verdict" ? "proof" : "verdict");
+  speak([text(`code_${code.kind}`), text(`code_${code.kind}_text`)]);
+});
+at("done").addEventListener("click", () => { clearInterval(code.timer); answer("/kiosk/done", {}, [at("done")]); });
 
 function take(view) {
   const before = shown;
@@ -152,11 +154,15 @@ function take(view) {
   show(view.view);
   at("scan").hidden = !view.scan;
   at("scan").disabled = false;
-  if (view.view !== "result") clearInterval(code.timer);
+  if (view.view !== "result") {
+    clearInterval(code.timer);
+    at("done").disabled = false;
+  }
   if (view.view === "idle") at("proof").checked = false;
+  if (view.view === "idle" && before.view === "result") forNextPerson();
   if (view.view === "consent") {
     showConsent();
-    if (before.view !== "consent") speak(`${say("consent_title")}. ${say("consent_lead")}`, "text-consent_lead");
+    if (before.view !== "consent") readOut();
   }
   if (view.view === "work") showWork(before);
   if (view.view === "result" && before.view !== "result") showResult();
@@ -195,22 +201,45 @@ function drawMirror() {
 
 // --- Time -----------------------------------------------------------------------------------------------------------
 
+const SOON = { consent: 20, work: 8, result: 20 };   // so many seconds before the end the page says so, in words
+
 function tick() {
   const left = Math.max(0, Math.ceil((ends - performance.now()) / 1000));
   const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
   for (const element of document.querySelectorAll("[data-clock]")) change(element, clock);
   at("left").style.strokeDasharray = `${Math.min(100, 100 * left / span)} 100`;
-  const soon = (shown.view === "work" || shown.view === "consent") && left > 0 && left <= 8 && shown.stage !== "deciding";
+  const soon = left > 0 && left <= (SOON[shown.view] ?? 0) && shown.stage !== "deciding";
+  if (soon && !document.body.classList.contains("hurry")) speak([text("little_time")]);
   document.body.classList.toggle("hurry", soon);
-  if (soon && at("soon").textContent === "") speak(say("little_time"), "text-little_time");
-  change(at("soon"), soon && shown.view === "work" ? say("little_time") : "");
+  for (const element of document.querySelectorAll("[data-soon]")) change(element, soon ? say("little_time") : "");
   if (performance.now() - heard > 12000) show("lost");
+  if (visible === "idle" && performance.now() - touched > 180000) forNextPerson();
 }
 
-// --- Speech, size, contrast ------------------------------------------------------------------------------------------
+// --- Speech ----------------------------------------------------------------------------------------------------------
+// Something to say is a text and the key of its recording. The browser's own voice says it if there is one for the
+// language, else the box's recordings do; a recording can name nobody, so what has a name in it has none.
 
 const player = new Audio();
 let waiting = [];   // recordings that follow the one that plays
+
+const text = (key) => [say(key), texts.text[key].includes("{") ? "" : `text-${key}`];
+const named = (kind, key) => [texts[kind][key], `${kind}-${key}`];
+
+// What is on the page now, as one would read it to somebody.
+function toSay() {
+  if (visible === "consent") {
+    const told = [text("told_result"), ...shown.attributes.map((name) => named("attribute", name))];
+    if (shown.subject) told.push(text("told_subject"));
+    return [text("consent_title"), text("consent_lead"), text("happens"), ...shown.happens.map((step) => text(`happens_${step}`)),
+      text("told"), ...told, text("kept"), text("kept_sentence"), text("kept_nothing"), text("staff")];
+  }
+  if (visible === "work") return [named("guidance", shown.guidance)];
+  if (visible !== "result") return [text(`${visible}_title`), text(`${visible}_text`), text("staff")];
+  const why = shown.explanation in texts.explanation ? [named("explanation", shown.explanation)] : [];
+  const next = shown.codes[0] ? [text("code_verdict"), text("code_verdict_text")] : shown.result === "verified" ? [text("verified_text")] : [text("again"), text("staff")];
+  return [text(shown.result), ...why, ...next];
+}
 
 function hasVoice() {
   const language = texts.voice.split("-")[0];
@@ -231,23 +260,30 @@ function playNext() {
 }
 player.addEventListener("ended", playNext);
 
-// The browser's own voice if it has one for the language, else the box's recordings of the texts with these keys.
-function speak(text, ...keys) {
+function speak(sentences) {
   if (at("speak").getAttribute("aria-pressed") !== "true") return;
   hush();
   if (hasVoice()) {
-    const words = new SpeechSynthesisUtterance(text);
+    const words = new SpeechSynthesisUtterance(sentences.map(([words]) => words).join(". "));
     words.lang = texts.voice;
     speechSynthesis.speak(words);
   } else if (texts.recorded) {
-    waiting = keys.filter(Boolean);
+    waiting = sentences.map(([, key]) => key).filter(Boolean);
     playNext();
   }
 }
 
+function readOut() { speak(toSay()); }
+
+// --- What somebody chose for themselves: text size, contrast, height, speech, language -------------------------------
+
+const choices = {};   // how to set each choice
+let touched = performance.now();
+sessionStorage.home ??= location.search;   // the language that the box begins with
+
 function remember(id, apply) {
   const button = at(id);
-  const set = (on) => {
+  const set = choices[id] = (on) => {
     button.setAttribute("aria-pressed", String(on));
     apply(on);
     sessionStorage.setItem(id, on ? "1" : "");
@@ -259,7 +295,16 @@ function remember(id, apply) {
 remember("larger", (on) => root.classList.toggle("larger", on));
 remember("low", (on) => root.classList.toggle("low", on));
 remember("contrast", (on) => root.classList.toggle("contrast", on));
-remember("speak", (on) => { if (!on) hush(); });
+remember("speak", (on) => { if (on) readOut(); else hush(); });
+
+// The next person finds the page as it always begins, and not as the last one needed it.
+function forNextPerson() {
+  touched = performance.now();
+  for (const set of Object.values(choices)) set(false);
+  if (location.search !== sessionStorage.home) location.replace(`/${sessionStorage.home}`);
+}
+
+for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => { touched = performance.now(); });
 
 // --- Answers ---------------------------------------------------------------------------------------------------------
 
