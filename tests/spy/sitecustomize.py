@@ -1,8 +1,8 @@
 """Put on a vision worker's PYTHONPATH by tests and measurements that have to know what happens inside it.
 
 Python imports a module of this name by itself at start. With `VOUCHBOX_CANARY`, a folder: every frame gets a patch of
-random bytes in its corner, and the embeddings that the worker computes are noted in its own memory, behind a mark, and in
-that folder where it may write there, so that the test knows what to look for. With `VOUCHBOX_EVENTS`, a file: each
+random bytes in its corner, and the embeddings that the worker computes are noted in its own memory, behind a mark, and
+in that folder where it may write there, so that the test knows what to look for. With `VOUCHBOX_EVENTS`, a file: each
 change of guidance is noted there with the moment at which the worker saw it. The product's own code runs as it is.
 """
 
