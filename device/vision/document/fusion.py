@@ -55,6 +55,7 @@ class _Document:
         self.frames = 0
         self._sums = [np.zeros_like(line.probabilities, np.float64) for line in lines]
         self._quads = [line.quad for line in lines]
+        self._cut_off = [0] * len(lines)
         self.add(lines)
 
     @property
@@ -76,6 +77,7 @@ class _Document:
         for total, line in zip(self._sums, lines, strict=True):
             total += np.log(np.maximum(line.probabilities, 1e-6))
         self._quads = [line.quad for line in lines]
+        self._cut_off = [count + line.cut_off for count, line in zip(self._cut_off, lines, strict=True)]
 
     @property
     def clarity(self) -> float:
@@ -86,7 +88,8 @@ class _Document:
     def evidence(self, correlation: float) -> list[LineEvidence]:
         """The frames' evidence as that of one picture."""
         damped = [_normalised(total / self.frames**correlation) for total in self._sums]
-        return [LineEvidence(probabilities, quad) for probabilities, quad in zip(damped, self._quads, strict=True)]
+        cut_off = [2 * count > self.frames for count in self._cut_off]
+        return [LineEvidence(*parts) for parts in zip(damped, self._quads, cut_off, strict=True)]
 
 
 class DocumentFusion:

@@ -1,4 +1,5 @@
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,6 +47,15 @@ def fused(*frames: DocumentReading) -> DocumentFusion:
     for reading in frames:
         fusion.add(reading)
     return fusion
+
+
+def test_a_line_that_was_cut_off_in_most_frames_is_not_vouched_for() -> None:
+    part = tuple(replace(evidence(line), cut_off=True) for line in LINES)
+    reading = DocumentReading(None, None, part, mrz.decode(part, TODAY), (), None, 1.0)
+    assert reading.mrz is not None
+    assert reading.mrz.reason is Reason.EVIDENCE_WEAK
+    assert not fused(reading, reading, frame(LINES)).sure
+    assert fused(reading, frame(LINES), frame(LINES)).sure
 
 
 def test_two_clear_frames_are_enough() -> None:
