@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from device.protocol import Check, CheckReport, DocumentType, Reason, Result
-from device.vision.document import aamva, consistency, mrz
+from device.protocol import Check, CheckReport, DocumentType, Reason, Result, SealShown
+from device.vision.document import aamva, consistency, mrz, seal
 from device.vision.document.aamva import AamvaDocument
 from device.vision.document.consistency import Judgement
 from device.vision.document.evidence import LineEvidence
@@ -28,6 +28,7 @@ from device.vision.document.mrz_fields import DocumentFields
 from device.vision.document.national import CardReading, read_resident_card
 from device.vision.document.parameters import parameters
 from device.vision.document.reader import DocumentReading
+from device.vision.document.seal import Seal
 
 RESIDENT_NUMBER: Final = 18  # characters, GB 11643
 
@@ -100,6 +101,7 @@ class DocumentFusion:
         self._limits = parameters("fusion")
         self._documents: list[_Document] = []
         self._licences: dict[bytes, AamvaDocument] = {}
+        self._seals: dict[bytes, Seal] = {}
         self._seen = False
         self._mrz: MrzReading | None = None
         self._card: CardReading | None = None
@@ -112,6 +114,8 @@ class DocumentFusion:
                 licence = aamva.parse(barcode.data, self._today) if barcode.format == "PDF417" else None
                 if licence is not None:
                     self._licences[barcode.data] = licence
+            if barcode.data not in self._seals and (parsed := seal.parse(barcode.data)) is not None:
+                self._seals[barcode.data] = parsed
         lines = reading.lines if reading.mrz is not None else _number_line(reading.lines)
         if not lines:
             return
@@ -145,6 +149,14 @@ class DocumentFusion:
             checks={report.check: report for report in judgement.reports},
             details=judgement.details,
         )
+
+    def seal_report(self) -> CheckReport:
+        """What can be said of the document's seals without keys."""
+        return seal.judge(list(self._seals.values()), self._mrz, self._today)
+
+    def seal_shown(self) -> SealShown | None:
+        """The seal that the notary should verify, if there is one."""
+        return seal.shown(list(self._seals.values()), self._mrz, self._today)
 
     def _format(self) -> tuple[str, tuple[str, ...]]:
         if self._mrz is not None:
