@@ -24,8 +24,6 @@ WIDTH = 320
 GLYPH = 36  # px, font size of the glyph atlas: capitals are about 0.73 of it
 CANVAS = (4 * GLYPH, 22 * GLYPH)  # height and width on which a line is laid out; a crop shows about 15 × GLYPH of it
 PAD = GLYPH // 5
-SIZES = (4.8, 26.0)  # px, height of capitals in the photograph
-SMALL = (4.5, 9.0)  # px, the same where most is misread: drawn more often than its share
 FONT_FOLDERS = (
     "/usr/share/fonts/opentype/ocr-b",
     "/usr/share/fonts/opentype/ocrb",
@@ -137,8 +135,7 @@ class LineRenderer:
         """The crop as a reader cuts it out of a photograph, and (T, 3) centres x, y and heights of its characters."""
         rng = self._rng
         capital = 0.73 * GLYPH
-        least, most = SMALL if rng.random() < 0.3 else SIZES
-        seen = np.exp(rng.uniform(np.log(least), np.log(most)))
+        seen = np.exp(rng.uniform(np.log(4.8), np.log(26)))  # px, height of capitals in the photograph
         stretch = rng.uniform(0.88, 1.25)
         out = CAPITAL * np.exp(rng.uniform(-0.3, 0.3))  # px, height of capitals in the crop
         to_crop = _placement(rng, ink.shape, out / capital, stretch)

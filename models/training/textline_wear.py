@@ -36,7 +36,7 @@ def photograph(
     image = _light(image, rng)
     image = _lens(image, capital, rng)
     image += rng.normal(0, 1, image.shape).astype(np.float32) * rng.choice([0.0, 1.5, 4.0, 9.0])
-    if rng.random() < 0.14:  # too much light for the sensor, which thins what is printed
+    if rng.random() < 0.08:  # too much light for the sensor, which thins what is printed
         image = image * rng.uniform(1.2, 1.8) + rng.uniform(0, 40)
     if rng.random() < 0.05:
         image = 255 - image
