@@ -58,6 +58,9 @@ class NotaryConfig(_Table, frozen=True):
     """A folder of `*.toml`; empty: the policies that come with the package."""
     keystore: str = "file"
     issuer: str = "urn:vouchbox:unprovisioned"
+    seal_anchors: str = ""
+    """A folder of certificates that documents' digital seals are verified with; empty: `seal-anchors` in the state
+    folder. Without any, `document.seal` is not performed."""
     consent_seconds: Annotated[int, Meta(ge=10, le=600)] = 120
     verdict_lifetime: Annotated[int, Meta(ge=60, le=86_400)] = 600
 

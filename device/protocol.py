@@ -360,6 +360,17 @@ class Finished(Message, frozen=True, tag="fin"):
     milliseconds: Annotated[dict[Stage, Milliseconds], Meta(max_length=8)] = {}
 
 
+class SealShown(Message, frozen=True, tag="seal"):
+    """What the notary needs to verify a signed code on the document (Doc 9303-13, VDS-NC, IDB): it has the keys, and
+    vision has the pixels. At most one, before `Finished`, and only if `StartCheck.checks` has `document.seal`."""
+
+    signed: Annotated[bytes, Meta(min_length=1, max_length=2048)]
+    signature: Annotated[bytes, Meta(min_length=1, max_length=256)]
+    signer: Annotated[str, Meta(max_length=16)]
+    reference: Annotated[str, Meta(max_length=64)]
+    certificate: Annotated[bytes, Meta(max_length=1500)] = b""
+
+
 class Code(Message, frozen=True, tag="code"):
     """The text of a code that was shown, each one once; only in a scan. The notary takes a request signed by a key
     that it knows, or a public key, out of it and passes nothing of it on, so a worker that lies here tells nobody."""
@@ -373,7 +384,7 @@ class ScanEnded(Message, frozen=True, tag="noscan"):
     reason: Reason | None = None
 
 
-VisionMessage = VisionReady | Progress | Finished | Code | ScanEnded
+VisionMessage = VisionReady | Progress | SealShown | Finished | Code | ScanEnded
 
 
 # --- gateway -> notary -----------------------------------------------------------------------------------------------
@@ -546,7 +557,8 @@ Order = Mapping[str, Mapping[type[Message], str]]
 
 FROM_VISION: Final[Order] = {
     "start": {VisionReady: "ready"},
-    "ready": {Progress: "ready", Finished: "", Code: "scanning", ScanEnded: ""},
+    "ready": {Progress: "ready", SealShown: "sealed", Finished: "", Code: "scanning", ScanEnded: ""},
+    "sealed": {Finished: ""},
     "scanning": {Progress: "scanning", Code: "scanning", ScanEnded: ""},
 }
 TO_VISION: Final[Order] = {"start": {StartCheck: "", StartScan: ""}}

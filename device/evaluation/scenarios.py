@@ -31,7 +31,7 @@ from device.vision.camera.emulation.scenario import Scenario, Species, built_in_
 from device.vision.camera.watch import CameraWatch
 from device.vision.instruments import Instruments
 from device.vision.plan import make_plan
-from device.vision.session import Plan, Session
+from device.vision.session import Plan, Said, Session
 
 LIVENESS = (Check.LIVENESS_PASSIVE, Check.LIVENESS_CHALLENGE, Check.LIVENESS_PARALLAX)
 HONEST = "standard"
@@ -177,7 +177,7 @@ def tally(name: str, seeds: Iterable[int], instruments: Instruments, course: Cou
 
 def _to_the_end(session: Session, camera: Camera) -> Finished:
     now = camera.time()
-    said: Sequence[Progress | Finished] = ()
+    said: Sequence[Said] = ()
     while not session.finished:
         try:
             frame = camera.read(READ_PATIENCE)

@@ -13,6 +13,7 @@ from typing import Final
 
 from device.config import Config
 from device.errors import KeyStoreError, LedgerError, PeerError
+from device.notary.document_seal import SealAnchors
 from device.notary.keys import Keys
 from device.notary.ledger import Ledger
 from device.notary.policy import Policy
@@ -39,6 +40,7 @@ class Office:
     vision: VisionLink
     stop: Stop
     used_requests: UsedRequests
+    seal_anchors: SealAnchors
 
 
 @dataclass(frozen=True)

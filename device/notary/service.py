@@ -24,6 +24,7 @@ from device.errors import KeyStoreError, LedgerError, PeerError, VouchboxError
 from device.logs import set_up_logging
 from device.notary.admission import Office, RefusedError
 from device.notary.box import load_box
+from device.notary.document_seal import load_seal_anchors
 from device.notary.facts import device_facts, health_of
 from device.notary.keys import open_keys
 from device.notary.ledger import Ledger
@@ -92,6 +93,7 @@ class Notary:
             vision=VisionLink(config.vision_socket, config.allowed_users),
             stop=stop,
             used_requests=UsedRequests(config.state / "used-requests.sqlite"),
+            seal_anchors=load_seal_anchors(Path(config.notary.seal_anchors or config.state / "seal-anchors")),
         )
         self._camera = threading.Lock()
         self._busy_until = 0.0

@@ -14,6 +14,7 @@ the person was never asked to begin. The order of things:
 
 from __future__ import annotations
 
+import datetime
 import logging
 import secrets
 import select
@@ -50,6 +51,7 @@ from device.protocol import (
     Outcome,
     Progress,
     Reason,
+    SealShown,
     Stage,
 )
 
@@ -233,6 +235,7 @@ class Verification:
     def _listen(self, policy: Policy, vision: Channel) -> Observation:
         """Passes progress on until vision has finished, is late, or is told to end. Raises `PeerError` if lost."""
         deadline = time.monotonic() + policy.seconds + MARGIN
+        seal: SealShown | None = None
         while time.monotonic() < deadline:
             readable = _wait([vision, self._gateway, self._office.stop], deadline - time.monotonic())
             if self._office.stop in readable:
@@ -245,8 +248,13 @@ class Verification:
                 message = vision.receive(1.0)
             except ChannelTimeout:
                 continue  # half a message so far
+            if isinstance(message, SealShown):
+                seal = message
+                continue
             if isinstance(message, Finished):
-                return Observation(message.checks, message.attributes, message.subject)
+                now = datetime.datetime.now(tz=datetime.UTC)
+                checks = self._office.seal_anchors.answered(message.checks, seal, now)
+                return Observation(checks, message.attributes, message.subject)
             if not isinstance(message, Progress):
                 raise ProtocolViolation(f"{type(message).__name__} in a verification")
             self._pass_on(message)

@@ -12,8 +12,8 @@ from device.protocol import MAX_VISION_BYTES, Progress, encode
 
 MIRROR_HZ: Final = 4.0
 COUNTDOWN_SECONDS: Final = 3.0
-RESERVED: Final = 4096 + 1024
-"""Bytes kept back for `VisionReady`, `Finished` and every change of guidance."""
+RESERVED: Final = 2 * 4096 + 1024
+"""Bytes kept back for `VisionReady`, `SealShown`, `Finished` and every change of guidance."""
 
 
 class Outbox:

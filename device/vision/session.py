@@ -19,6 +19,7 @@ from device.protocol import (
     Progress,
     Reason,
     Result,
+    SealShown,
     Stage,
     StartCheck,
 )
@@ -32,6 +33,7 @@ CAMERA_PATIENCE = 5.0
 """Seconds after which a camera that is frozen or slow ends the verification: it does not come back by itself.
 A black picture may be a hand over the lens, so it has the stage's own time limit."""
 
+Said = Progress | SealShown | Finished
 StageMaker = Callable[[Findings], StageMachine]
 
 
@@ -68,7 +70,7 @@ class Session:
         self._problem_since = 0.0
         self.finished = False
 
-    def observe(self, frame: Frame) -> list[Progress | Finished]:
+    def observe(self, frame: Frame) -> list[Said]:
         """Looks at a frame and says what came of it."""
         if self.finished:
             return []
@@ -81,7 +83,7 @@ class Session:
             step = Step(Guidance.CAMERA_PROBLEM)
         return self._advance(step, frame.time)
 
-    def tick(self, now: float) -> list[Progress | Finished]:
+    def tick(self, now: float) -> list[Said]:
         """Time passed without a frame."""
         if self.finished:
             return []
@@ -90,23 +92,23 @@ class Session:
         problem = self._note_problem(self._watch.observe(None, now), now)
         return self._advance(Step(Guidance.CAMERA_PROBLEM if problem else Guidance.WAIT), now)
 
-    def camera_lost(self, now: float) -> list[Progress | Finished]:
+    def camera_lost(self, now: float) -> list[Said]:
         """The camera is gone for good: ends the verification."""
         if self.finished:
             return []
         self._problem = Reason.CAMERA_LOST
         self._close_stage(now, Reason.CAMERA_LOST)
-        return [self._finish(Reason.CAMERA_LOST)]
+        return self._finish(Reason.CAMERA_LOST)
 
-    def _advance(self, step: Step, now: float) -> list[Progress | Finished]:
+    def _advance(self, step: Step, now: float) -> list[Said]:
         assert self._machine is not None
-        out: list[Progress | Finished] = []
+        out: list[Said] = []
         said = self._outbox.offer(self._progress(step, now), now)
         if said is not None:
             out.append(said)
         if self._given_up(now):
             self._close_stage(now, self._problem)
-            out.append(self._finish(self._problem or Reason.NOT_REACHED))
+            out.extend(self._finish(self._problem or Reason.NOT_REACHED))
         elif self._machine.done or now - self._started_at >= self._limit:
             out.extend(self._conclude_stage(now))
         return out
@@ -115,7 +117,7 @@ class Session:
         patient = self._problem in (None, Reason.CAMERA_BLACK)
         return not patient and now - self._problem_since >= CAMERA_PATIENCE
 
-    def _conclude_stage(self, now: float) -> list[Progress | Finished]:
+    def _conclude_stage(self, now: float) -> list[Said]:
         timed_out = self._machine is not None and not self._machine.done
         self._close_stage(now, self._problem if timed_out else None)
         while not self._decided() and self._plan:
@@ -123,7 +125,7 @@ class Session:
             if self._machine is not None and not self._machine.done:
                 return []
             self._close_stage(now, None)
-        return [self._finish(Reason.NOT_REACHED)]
+        return self._finish(Reason.NOT_REACHED)
 
     def _close_stage(self, now: float, cause: Reason | None) -> None:
         """Takes the stage's reports; a camera problem that lasts is the cause of what could not be performed."""
@@ -149,18 +151,20 @@ class Session:
         self._limit = limit
         self._started = now
 
-    def _finish(self, cause: Reason) -> Finished:
+    def _finish(self, cause: Reason) -> list[Said]:
         self.finished = True
         checks = tuple(self._reports.get(check) or not_performed(check, cause) for check in self._task.checks)
         document = self._findings.document
         fields = document.fields if document is not None else None
-        return Finished(
+        seal = self._findings.seal if Check.DOCUMENT_SEAL in self._task.checks else None
+        finished = Finished(
             checks,
             # The last door before the wall: only what the policy named, and yes or no where that answers the question.
             attributes(fields, self._task.attributes, self._today) if fields is not None else {},
             subject(fields) if fields is not None and self._task.subject else "",
             self._milliseconds,
         )
+        return [seal, finished] if seal is not None else [finished]
 
     def _note_problem(self, problem: Reason | None, now: float) -> Reason | None:
         if problem is not self._problem:

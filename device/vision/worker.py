@@ -26,7 +26,6 @@ from device.protocol import (
     NOTARY_ORDERS,
     TO_VISION,
     CameraKind,
-    Finished,
     Progress,
     StartCheck,
     StartScan,
@@ -38,7 +37,7 @@ from device.vision.inference.manifest import load_manifest
 from device.vision.instruments import Instruments, load_instruments
 from device.vision.plan import make_plan
 from device.vision.scan import scan
-from device.vision.session import Session
+from device.vision.session import Said, Session
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ def _run(session: Session, channel: Channel, camera: Camera, status: Status) -> 
         _say(session.camera_lost(now), channel, camera)
 
 
-def _say(messages: list[Progress | Finished], channel: Channel, camera: Camera) -> None:
+def _say(messages: list[Said], channel: Channel, camera: Camera) -> None:
     for message in messages:
         channel.send(message)
         if isinstance(message, Progress):

@@ -120,6 +120,23 @@ def measure(model: nn.Module, renderer: LineRenderer, count: int) -> dict[str, f
     return {"columns": total, "accuracy": right / max(total, 1)}
 
 
+def averaged(model: nn.Module) -> torch.optim.swa_utils.AveragedModel:
+    """The running average of the network's weights, which is what is exported."""
+    decay = torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+
+
+def optimiser_of(model: nn.Module, rate: float) -> torch.optim.AdamW:
+    """What the weights are changed by."""
+    return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02)
+
+
+def save(run: Path, model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
+    """Writes the run's checkpoint."""
+    state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+    torch.save({**state, "step": step}, run / "checkpoint.pt")
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Trains for `--steps` steps, or goes on from the run's checkpoint."""
     torch.manual_seed(arguments.seed)
@@ -128,10 +145,7 @@ def train(arguments: argparse.Namespace) -> None:
     run.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = TextLine().to(device, memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
-    )
-    optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.rate, weight_decay=0.02)
+    average, optimiser = averaged(model), optimiser_of(model, arguments.rate)
     start = 0
     checkpoint = run / "checkpoint.pt"
     if checkpoint.exists() and not arguments.again:
@@ -164,8 +178,7 @@ def train(arguments: argparse.Namespace) -> None:
             print(f"{step + 1} character, centre, shape {means} {time.time() - began:.0f} s", flush=True)
             sums[:] = 0
         if (step + 1) % 250 == 0 or step + 1 == arguments.steps:
-            state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-            torch.save({**state, "step": step + 1}, checkpoint)
+            save(run, model, average, optimiser, step + 1)
             print(
                 step + 1,
                 measure(average.module, LineRenderer(arguments.seed + 77_777, arguments.fonts), 300),

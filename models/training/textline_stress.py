@@ -124,6 +124,53 @@ def text_page(rng: Rng, size: tuple[int, int]) -> Image:
     return page
 
 
+def wrinkled(image: Image, rng: Rng) -> Image:
+    """On paper that does not lie flat: places move by up to a hundredth of the width, smoothly."""
+    height, width = image.shape[:2]
+    field = rng.normal(0, 0.006 * width, (2, 4, 4)).astype(np.float32)
+    x, y = (cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC) for each in field)
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return cv2.remap(image, columns + x, rows + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def photocopied(image: Image, rng: Rng) -> Image:
+    """Black and white, as a copier or a fax leaves it."""
+    grey = cv2.GaussianBlur(cv2.cvtColor(fitted(image), cv2.COLOR_RGB2GRAY), (0, 0), 0.8)
+    near = cv2.blur(grey, (61, 61)).astype(np.float32)
+    copy = np.where(grey > 0.86 * near + rng.normal(0, 3, grey.shape), 245, 12).astype(np.uint8)
+    return cv2.cvtColor(copy, cv2.COLOR_GRAY2RGB)
+
+
+def beside(image: Image, other: Image) -> Image:
+    """Two things on one table, the second upside down."""
+    left, right = fitted(image, 1000), np.rot90(fitted(other, 700), 2)
+    ground = np.full((max(len(left), len(right)) + 40, left.shape[1] + right.shape[1] + 60, 3), (120, 96, 70), np.uint8)
+    ground[20 : 20 + len(left), 20 : 20 + left.shape[1]] = left
+    ground[-20 - len(right) : -20, -20 - right.shape[1] : -20] = right
+    return ground
+
+
+def thumbed(image: Image, rng: Rng) -> Image:
+    """A thumb over one of the upper corners, where no zone is."""
+    seen = fitted(image).copy()
+    height, width = seen.shape[:2]
+    place = (0 if rng.random() < 0.5 else width - 1, round(0.2 * height))
+    cv2.ellipse(seen, place, (round(0.16 * width), round(0.1 * height)), 20, 0, 360, (214, 160, 132), -1, cv2.LINE_AA)
+    return seen
+
+
+def scanned(image: Image, rng: Rng) -> Image:
+    """A copy of the document on an A4 sheet with a letter's text above and below."""
+    page = text_page(rng, (1654, 2339))
+    scale = 0.6 * page.shape[1] / image.shape[1]
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    small = small[: page.shape[0] - 400]
+    top, left = 200, int(rng.uniform(0.05, 0.35) * page.shape[1])
+    page[top - 30 : top + len(small) + 30, left - 30 : left + small.shape[1] + 30] = 250
+    page[top : top + len(small), left : left + small.shape[1]] = small
+    return page
+
+
 PERTURBATIONS: dict[str, Callable[[Image, Rng], Image]] = {
     "as it is": lambda image, _: image,
     "rotated 90": lambda image, _: np.rot90(image),
@@ -154,7 +201,32 @@ PERTURBATIONS: dict[str, Callable[[Image, Rng], Image]] = {
         image, np.full((1200, 1600, 3), 236, np.uint8), 0.7, rng, rng.uniform(-8, 8)
     ),
     "in 12 megapixels": lambda image, rng: laid(image, cloth(rng, (4000, 3000)), 0.45, rng, rng.uniform(-15, 15)),
+    "grey": lambda image, _: cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB),
+    "inverted": lambda image, _: 255 - image,
+    "400 px": lambda image, _: fitted(image, 400),
+    "low contrast": lambda image, rng: noisy(toned(fitted(image, 800), 0.15, 90), rng, 1.5),
+    "photocopied": photocopied,
+    "a thumb on it": thumbed,
+    "another beside it": lambda image, _: beside(image, cv2.GaussianBlur(image, (0, 0), 6)),
+    "on a scanned letter": scanned,
+    "wrinkled": lambda image, rng: wrinkled(fitted(image, 1000), rng),
+    "JPEG 8": lambda image, _: jpeg(fitted(image), 8),
 }
+
+
+def cropped_by(reader: DocumentReader) -> Callable[[Image, Rng], Image]:
+    """Cut so close around the zone that its outer characters touch the border."""
+
+    def cropped(image: Image, _: Rng) -> Image:
+        lines = reader.read(image).lines
+        if not lines:
+            return image
+        corners = np.concatenate([line.quad for line in lines])
+        left, top = np.maximum(corners.min(axis=0).round().astype(int), 0)
+        right, bottom = corners.max(axis=0).round().astype(int)
+        return image[top:bottom, left:right]
+
+    return cropped
 
 
 def _pictures(folder: Path | None, count: int, seed: int) -> Iterator[tuple[str, Image, tuple[str, ...]]]:
@@ -179,12 +251,13 @@ def main() -> None:
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     if arguments.list:
-        print("\n".join(PERTURBATIONS))
+        print("\n".join([*PERTURBATIONS, "cropped to the zone"]))
         return
     cv2.setNumThreads(1)
     reader = DocumentReader(load_manifest())
     pictures = list(_pictures(arguments.folder, arguments.count, arguments.seed))
-    for number, (name, change) in enumerate(PERTURBATIONS.items()):
+    changes = {**PERTURBATIONS, "cropped to the zone": cropped_by(reader)}
+    for number, (name, change) in enumerate(changes.items()):
         if arguments.only and name not in arguments.only:
             continue
         exact, wrong, times, failures = 0, 0, [], []

@@ -14,6 +14,7 @@ from device.protocol import (
     Progress,
     Reason,
     Result,
+    SealShown,
     Stage,
     StageLimits,
     StartCheck,
@@ -179,3 +180,25 @@ def test_what_is_said_is_throttled():
     said = run(session(needed=(None, 3, 3), limits=(30.0, 5.0, 5.0)), frames(40, fps=30))
     document = [m for m in said if isinstance(m, Progress) and m.stage is Stage.DOCUMENT]
     assert len(document) <= 12, "an unchanged guidance is repeated every few seconds only"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_seal_leaves_only_where_it_was_asked_for(asked):
+    seal = SealShown(b"signed", b"signature", "UTSG", "7A")
+
+    class Sealed(Scripted):
+        def reports(self):
+            found.seal = seal
+            return super().reports()
+
+    found = None
+
+    def make(findings):
+        nonlocal found
+        found = findings
+        return Sealed(Stage.DOCUMENT, Check.DOCUMENT_READ, 1)
+
+    checks = (Check.DOCUMENT_READ, *((Check.DOCUMENT_SEAL,) if asked else ()))
+    said = run(Session(task(checks=checks), Plan([(make, 5.0)]), CameraWatch(), date(2026, 1, 1)), frames(1))
+    assert [message for message in said if isinstance(message, SealShown)] == ([seal] if asked else [])
+    assert isinstance(said[-1], Finished)

@@ -26,10 +26,12 @@ class LineEvidence:
     probabilities: (T, 37) float32, one row per character position, left to right, each summing to 1 over `ALPHABET`.
     quad: (4, 2) float32, corners of the line in the image's pixels: top left, top right, bottom right, bottom left
         as the line is read (so that they also say which way up it is).
+    cut_off: whether print of the same pitch clearly goes on beyond an end, so that this may be a part of a longer line.
     """
 
     probabilities: NDArray[np.float32]
     quad: NDArray[np.float32]
+    cut_off: bool = False
 
     def __post_init__(self) -> None:
         if self.probabilities.ndim != 2 or self.probabilities.shape[1] != len(ALPHABET):

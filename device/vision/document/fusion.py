@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from device.protocol import Check, CheckReport, DocumentType, Reason, Result
-from device.vision.document import aamva, consistency, mrz
+from device.protocol import Check, CheckReport, DocumentType, Reason, Result, SealShown
+from device.vision.document import aamva, consistency, mrz, seal
 from device.vision.document.aamva import AamvaDocument
 from device.vision.document.consistency import Judgement
 from device.vision.document.evidence import LineEvidence
@@ -28,6 +28,7 @@ from device.vision.document.mrz_fields import DocumentFields
 from device.vision.document.national import CardReading, read_resident_card
 from device.vision.document.parameters import parameters
 from device.vision.document.reader import DocumentReading
+from device.vision.document.seal import Seal
 
 RESIDENT_NUMBER: Final = 18  # characters, GB 11643
 
@@ -55,6 +56,7 @@ class _Document:
         self.frames = 0
         self._sums = [np.zeros_like(line.probabilities, np.float64) for line in lines]
         self._quads = [line.quad for line in lines]
+        self._cut_off = [0] * len(lines)
         self.add(lines)
 
     @property
@@ -76,6 +78,7 @@ class _Document:
         for total, line in zip(self._sums, lines, strict=True):
             total += np.log(np.maximum(line.probabilities, 1e-6))
         self._quads = [line.quad for line in lines]
+        self._cut_off = [count + line.cut_off for count, line in zip(self._cut_off, lines, strict=True)]
 
     @property
     def clarity(self) -> float:
@@ -86,7 +89,8 @@ class _Document:
     def evidence(self, correlation: float) -> list[LineEvidence]:
         """The frames' evidence as that of one picture."""
         damped = [_normalised(total / self.frames**correlation) for total in self._sums]
-        return [LineEvidence(probabilities, quad) for probabilities, quad in zip(damped, self._quads, strict=True)]
+        cut_off = [2 * count > self.frames for count in self._cut_off]
+        return [LineEvidence(*parts) for parts in zip(damped, self._quads, cut_off, strict=True)]
 
 
 class DocumentFusion:
@@ -97,6 +101,7 @@ class DocumentFusion:
         self._limits = parameters("fusion")
         self._documents: list[_Document] = []
         self._licences: dict[bytes, AamvaDocument] = {}
+        self._seals: dict[bytes, Seal] = {}
         self._seen = False
         self._mrz: MrzReading | None = None
         self._card: CardReading | None = None
@@ -109,6 +114,8 @@ class DocumentFusion:
                 licence = aamva.parse(barcode.data, self._today) if barcode.format == "PDF417" else None
                 if licence is not None:
                     self._licences[barcode.data] = licence
+            if barcode.data not in self._seals and (parsed := seal.parse(barcode.data)) is not None:
+                self._seals[barcode.data] = parsed
         lines = reading.lines if reading.mrz is not None else _number_line(reading.lines)
         if not lines:
             return
@@ -142,6 +149,14 @@ class DocumentFusion:
             checks={report.check: report for report in judgement.reports},
             details=judgement.details,
         )
+
+    def seal_report(self) -> CheckReport:
+        """What can be said of the document's seals without keys."""
+        return seal.judge(list(self._seals.values()), self._mrz, self._today)
+
+    def seal_shown(self) -> SealShown | None:
+        """The seal that the notary should verify, if there is one."""
+        return seal.shown(list(self._seals.values()), self._mrz, self._today)
 
     def _format(self) -> tuple[str, tuple[str, ...]]:
         if self._mrz is not None:

@@ -108,6 +108,10 @@ class StripMap:
         middle = np.array(box.centre)[None] + offsets[:, None] * box.along[None]
         return StripMap(middle, np.repeat(box.down[None] * scale, width, axis=0))
 
+    def moved(self, by: NDArray[np.float64]) -> StripMap:
+        """The same strip elsewhere; `by` is (x, y) px of the image."""
+        return StripMap(self.middle + by, self.step)
+
     def to_image(self, u: NDArray[np.floating], v: NDArray[np.floating], height: int) -> NDArray[np.float64]:
         """(N, 2) image places of strip places (u, v); v counts from the top of a strip of `height` rows."""
         columns = np.arange(len(self.middle))

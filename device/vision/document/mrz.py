@@ -9,7 +9,7 @@ Reading and judging are kept apart. The text is what the pixels say; the standar
        printed with a wrong check digit, and is read as it is printed; elements that are open by themselves are
        settled by their own check digit.
     4. A text whose rules hold is `consistent` only if the pixels carry it: neither much was changed against them nor
-       is another text likely.
+       is another text likely, nor does the print go on beyond a line's end (a part of a zone is not one).
 ICAO Doc 9303 parts 3 to 7; ISO/IEC 18013-3; the record is docs/decisions/0040.
 """
 
@@ -128,6 +128,7 @@ def decode(lines: Sequence[LineEvidence], today: datetime.date) -> MrzReading | 
         decoded.gap > limits["repair_gap"]
         or decoded.settled > limits["settled_limit"]
         or decoded.surprise > limits["surprise_limit"]
+        or any(line.cut_off for line in lines)
     )
     answers["evidence"] = (Result.FAIL, Reason.EVIDENCE_WEAK) if weak else PASSED
     return MrzReading(best.layout.name, decoded.lines, fields, answers, decoded.gap, decoded.surprise)

@@ -27,7 +27,8 @@ from device.vision.document.geometry import Grey, Pyramid
 from device.vision.document.mrz import MrzReading
 from device.vision.document.parameters import parameters
 from device.vision.document.textline import TextLineReader
-from device.vision.document.zone import ZoneLine, ZoneReader
+from device.vision.document.zone import ZoneReader
+from device.vision.document.zone_line import ZoneLine
 from device.vision.document.zone_search import Zone, ZoneSearch
 from device.vision.inference.manifest import Manifest
 

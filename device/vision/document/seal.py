@@ -7,7 +7,8 @@ In: the bytes of a barcode. Out: a `Seal`, or None if they are no seal; and the 
 - IDB, the ICAO data structure for barcodes: base32 text that begins with RDB1, NDB1 or IDB1.
 
 A seal is worth what its signature is worth. Keys and certificates are not for this process, so it never answers `pass`:
-it hands on `signed`, `signature` and the certificate's name (docs/decisions/0044).
+it hands on `signed`, `signature` and the certificate's name (docs/decisions/0044). What it can say alone is that a seal
+was made for another document, or that nothing ties it to this one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from device.protocol import Check, CheckReport, Reason, Result
+from device.protocol import Check, CheckReport, Reason, Result, SealShown
 from device.vision.document import mrz
 from device.vision.document.mrz import MrzReading
 from device.vision.document.mrz_fields import PartialDate
@@ -28,6 +29,8 @@ from device.vision.document.mrz_fields import PartialDate
 MAX_BYTES: Final = 4096
 MAX_FEATURES: Final = 32
 METHOD: Final = "seal"
+MOST_SHOWN: Final = 3800
+"""Bytes of one seal that the notary is told; a message has 4096."""
 
 _MAGIC: Final = 0xDC
 _SIGNATURE: Final = 0xFF
@@ -76,20 +79,52 @@ def parse(data: bytes) -> Seal | None:
 
 
 def judge(seals: Sequence[Seal], zone: MrzReading | None = None, today: datetime.date | None = None) -> CheckReport:
-    """The answer to `document.seal` as far as this process can give it.
+    """The answer to `document.seal` as far as this process can give it: never `pass`.
 
-    A seal that repeats another zone than the printed one was made for another document, whoever signed it.
+    A seal with another document's number was made for that one, whoever signed it. One without a number could be moved
+    from paper to paper, so its signature would prove nothing here (`evidence_weak`). `seal_untrusted`: it belongs to
+    this document, and its signature has not been verified yet.
     """
     if not seals:
         return CheckReport(Check.DOCUMENT_SEAL, Result.NOT_PERFORMED, Reason.SEAL_MISSING, METHOD)
+    number = zone.fields.document_number if zone is not None else ""
+    sealed = [sealed_number(seal, today) for seal in seals]
+    if number and any(each not in ("", number) for each in sealed):
+        return CheckReport(Check.DOCUMENT_SEAL, Result.FAIL, Reason.SEAL_INVALID, METHOD)
+    reason = Reason.SEAL_UNTRUSTED if number and number in sealed else Reason.EVIDENCE_WEAK
+    return CheckReport(Check.DOCUMENT_SEAL, Result.NOT_PERFORMED, reason, METHOD)
+
+
+def sealed_number(seal: Seal, today: datetime.date | None) -> str:
+    """The document number that the seal was made for; empty if it names none that we understand."""
+    if seal.zone and today is not None:
+        zone = mrz.parse(seal.zone, today)
+        return zone.fields.document_number if zone is not None else ""
+    try:
+        person = json.loads(seal.features.get("pid", b"null"))  # VDS-NC: `i` is the travel document's number
+    except ValueError:
+        return ""
+    number = person.get("i") if isinstance(person, dict) else None
+    return number.replace("<", "").strip() if isinstance(number, str) else ""
+
+
+def shown(seals: Sequence[Seal], zone: MrzReading | None, today: datetime.date) -> SealShown | None:
+    """What the notary is told of the first seal that belongs to the document; None if there is none, or it is too long
+    for a message."""
+    number = zone.fields.document_number if zone is not None else ""
     for seal in seals:
-        if zone is None or not seal.zone or today is None:
-            continue
-        sealed = mrz.parse(seal.zone, today)
-        number = zone.fields.document_number
-        if sealed is not None and number and sealed.fields.document_number != number:
-            return CheckReport(Check.DOCUMENT_SEAL, Result.FAIL, Reason.SEAL_INVALID, METHOD)
-    return CheckReport(Check.DOCUMENT_SEAL, Result.NOT_PERFORMED, Reason.NOT_IMPLEMENTED, METHOD)
+        if number and sealed_number(seal, today) == number:
+            fits = len(seal.signed) <= 2048 and len(seal.signature) <= 256 and len(seal.certificate) <= 1500
+            whole = len(seal.signed) + len(seal.signature) + len(seal.certificate) <= MOST_SHOWN
+            if fits and whole:
+                return SealShown(
+                    seal.signed,
+                    seal.signature,
+                    seal.signer[:16] if seal.kind == "VDS" else "",
+                    seal.certificate_reference[:64],
+                    seal.certificate,
+                )
+    return None
 
 
 # --- VDS -------------------------------------------------------------------------------------------------------------

@@ -1,71 +1,41 @@
 """Reads a band of print as a machine readable zone: which way up, each line cut twice, all lines of one length.
 
 In: an image pyramid, a `Band` that `locate.py` proposes, the text-line reader. Out: the band's lines from top to
-bottom as `ZoneLine`s, or none if it is other print; and the ways in which they could be a zone (`alignments`).
+bottom as `ZoneLine`s, or none if it is other print. Which of their characters are a zone is said by zone_align.py.
 
 A first cut by the proposed box tells how the line really lies (offset, height, pitch, bend); the second cut follows
-that, so that every character is 17 px wide and 16 px high whatever the perspective was.
+that, so that every character is 17 px wide and 16 px high whatever the perspective was. Further lines are cut as the
+first one lies, and only cut again where they do not lie so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from device.vision.document.evidence import LineEvidence
 from device.vision.document.geometry import Pyramid, StripMap, TextBox
 from device.vision.document.locate import Band
-from device.vision.document.textline import CAPITAL, HEIGHT, PITCH, StripReading, TextLineReader, softmax
+from device.vision.document.textline import (
+    CAPITAL,
+    HEIGHT,
+    PITCH,
+    StripReading,
+    TextLineReader,
+    fit_polynomial,
+    softmax,
+)
+from device.vision.document.zone_align import LENGTHS
+from device.vision.document.zone_line import SLACK, ZoneLine, clearness
 
-LENGTHS: Final = (30, 36, 44)  # characters a line: Doc 9303-5 (TD1), -6 (TD2), -4 (TD3); visas -7 have 36 and 44
 MAX_LINES: Final = 6
 MAX_COUNT: Final = 47  # characters that fit into a strip at the nominal pitch
 SIZES: Final = (0.94, 1.0, 1.06)  # of the strips in which a line is looked at again
-SLACK: Final = 2  # characters at a line's ends that may have been missed
+NEARLY_STRAIGHT: Final = 1.2  # px of the strip, from its middle
+NEARLY_AS_HIGH: Final = 0.06  # ln of the height of capitals, and of the pitch, to the nominal ones
 MARGIN: Final = 18.0  # px of the strip left free at each end of the first cut
-
-
-@dataclass(frozen=True, eq=False)
-class ZoneLine:
-    """One line as it was read: where it lies, and what it says."""
-
-    place: StripMap
-    reading: StripReading
-    seen: NDArray[np.float32] | None = None
-    """(T, 37) probabilities of its characters where it was looked at more than once."""
-
-    @cached_property
-    def box(self) -> TextBox:
-        """The straight box around its characters, in the image."""
-        ends = self._image(np.array([-0.5, len(self.reading) - 0.5]))
-        middle, across = ends.mean(axis=0), ends[1] - ends[0]
-        height = float(np.median(self.reading.height)) * float(np.median(np.linalg.norm(self.place.step, axis=1)))
-        angle = float(np.arctan2(across[1], across[0]))
-        return TextBox((float(middle[0]), float(middle[1])), angle, float(np.hypot(*across)), height)
-
-    @property
-    def pitch(self) -> float:
-        """Distance of neighbouring characters in the image, px."""
-        return self.box.length / len(self.reading)
-
-    @property
-    def evidence(self) -> LineEvidence:
-        """What a decoder needs of it."""
-        probabilities = self.reading.probabilities if self.seen is None else self.seen
-        return LineEvidence(probabilities, self.box.quad(rise=0.75))
-
-    def window(self, start: int, count: int) -> ZoneLine:
-        """The same line, `count` characters from number `start`."""
-        return replace(self, reading=self.reading.window(start, count), seen=None)
-
-    def _image(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-        y = np.interp(numbers, np.arange(len(self.reading)), self.reading.middle)
-        return self.place.to_image(self.reading.x(numbers), y, HEIGHT)
 
 
 class ZoneReader:
@@ -113,7 +83,7 @@ class ZoneReader:
         line = self._second_cut(pyramid, place, reading, least=0.6 * length)
         if line is None:
             return None
-        return line.window(int(_sums(line.reading, length).argmax()) - SLACK, length)
+        return line.window(int(clearness(line.reading, length).argmax()) - SLACK, length)
 
     def _way_up(self, pyramid: Pyramid, band: Band) -> tuple[ZoneLine, TextBox, bool] | None:
         """The band's best line, its box, and whether the band stands on its head."""
@@ -153,7 +123,7 @@ class ZoneReader:
         best = ZoneLine(place, reading)
         for _ in range(2):
             if len(best.reading) > MAX_COUNT:  # other print beside the zone was taken for more of it
-                best = best.window(int(_sums(best.reading, LENGTHS[-1]).argmax()) - SLACK, LENGTHS[-1])
+                best = best.window(int(clearness(best.reading, LENGTHS[-1]).argmax()) - SLACK, LENGTHS[-1])
             again = follow(best, self._lines.width)
             second = self._lines.read(again.cut(pyramid, HEIGHT))
             if second is None:
@@ -166,14 +136,25 @@ class ZoneReader:
         return best if best.reading.score >= (self._limits["characters"] if least is None else least) else None
 
     def _add(self, pyramid: Pyramid, found: list[ZoneLine], box: TextBox) -> bool:
-        place, reading = self._first_cut(pyramid, box)
-        if reading is None or reading.score < 0.5 * self._limits["characters"]:
-            return False
-        line = self._second_cut(pyramid, place, reading)
+        line = self._like(pyramid, max(found, key=lambda each: each.reading.score), box)
+        if line is None:
+            place, reading = self._first_cut(pyramid, box)
+            if reading is None or reading.score < 0.5 * self._limits["characters"]:
+                return False
+            line = self._second_cut(pyramid, place, reading)
         if line is None or _known(line.box, found):
             return False
         found.append(line)
         return True
+
+    def _like(self, pyramid: Pyramid, model: ZoneLine, box: TextBox) -> ZoneLine | None:
+        """The line at `box` if it lies as another line of its zone does, so that one cut is as good as two."""
+        down = float((np.array(box.centre) - np.array(model.box.centre)) @ model.box.down)
+        place = follow(model, self._lines.width).moved(model.box.down * down)
+        reading = self._lines.read(place.cut(pyramid, HEIGHT))
+        if reading is None or reading.score < self._limits["characters"] or not _nominal(reading):
+            return None
+        return ZoneLine(place, reading)
 
     def _beside(self, pyramid: Pyramid, found: list[ZoneLine]) -> None:
         """Looks for lines that the proposal missed, above and below those that were found."""
@@ -197,6 +178,13 @@ class ZoneReader:
         return [2.0 * pitch, 2.5 * pitch, 1.67 * pitch]
 
 
+def _nominal(reading: StripReading) -> bool:
+    """Whether the line lies in its strip as exactly as a second cut would make it."""
+    off = np.abs(reading.middle - HEIGHT / 2)
+    size = np.abs(np.log(np.array([reading.height.mean() / CAPITAL, np.diff(reading.centres).mean() / PITCH])))
+    return bool(np.quantile(off, 0.9) < NEARLY_STRAIGHT and size.max() < NEARLY_AS_HIGH)
+
+
 def follow(line: ZoneLine, width: int, size: float = 1.0) -> StripMap:
     """The strip in which the line's characters are evenly `PITCH` apart and `CAPITAL` high, along a straight middle; or
     so many times that."""
@@ -208,9 +196,9 @@ def follow(line: ZoneLine, width: int, size: float = 1.0) -> StripMap:
     weights = np.where(sure, reading.presence, 0.02)
     degree = 2 if sure.sum() >= 12 else 1
     inside = np.clip(x, reading.centres[0], reading.centres[-1])
-    bend = np.polyfit(reading.centres, reading.middle, degree, w=weights)
+    bend = fit_polynomial(reading.centres, reading.middle, degree, weights)
     y = np.polyval(bend, inside) + np.polyval(np.polyder(bend), inside) * (x - inside)
-    height = np.polyval(np.polyfit(reading.centres, reading.height, 1, w=weights), inside)
+    height = np.polyval(fit_polynomial(reading.centres, reading.height, 1, weights), inside)
     middle = line.place.to_image(x, y, HEIGHT)
     tangent = np.gradient(middle, axis=0)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
@@ -218,77 +206,6 @@ def follow(line: ZoneLine, width: int, size: float = 1.0) -> StripMap:
     columns = np.clip(x, 0, len(line.place.step) - 1).astype(int)
     scale = np.linalg.norm(line.place.step[columns], axis=1) * np.clip(height, 6, 30) / (CAPITAL * size)
     return StripMap(middle, normal * scale[:, None])
-
-
-def align(lines: Sequence[ZoneLine]) -> list[ZoneLine]:
-    """The lines with the same number of characters, if they are nearly those of a standard layout."""
-    if not lines:
-        return []
-    typical = float(np.median([len(line.reading) for line in lines]))
-    length = min(LENGTHS, key=lambda each: abs(each - typical))
-    if abs(length - typical) > 4:
-        return list(lines)
-    model = max(lines, key=lambda line: line.reading.score - 2 * abs(len(line.reading) - length)).box
-    starts = [float((np.array(line.box.centre) - np.array(model.centre)) @ model.along) for line in lines]
-    starts = [start - line.box.length / 2 for start, line in zip(starts, lines, strict=True)]
-    exact = [start for start, line in zip(starts, lines, strict=True) if len(line.reading) == length]
-    common = float(np.median(exact)) if exact else None
-    return [_window(line, length, start, common) for line, start in zip(lines, starts, strict=True)]
-
-
-def _window(line: ZoneLine, length: int, start: float, common: float | None) -> ZoneLine:
-    """The `length` places that hold the most characters, and begin where the others do."""
-    surplus = len(line.reading) - length
-    if surplus == 0:
-        return line
-    best = (-np.inf, line)
-    for shift in range(min(0, surplus) - 1, max(0, surplus) + 2):
-        candidate = line.window(shift, length)
-        worth = candidate.reading.score
-        if common is not None:
-            worth -= 2.0 * abs((start + shift * line.pitch - common) / line.pitch)
-        best = max(best, (worth, candidate), key=lambda pair: pair[0])
-    return best[1]
-
-
-def alignments(lines: Sequence[ZoneLine]) -> Iterator[list[ZoneLine]]:
-    """The ways in which the lines could be a zone: first by how many characters were seen, then as lines of each
-    shorter standard length, since print beside a zone is often read as more of it."""
-    first = align(lines)
-    yield first
-    longest = max((len(line.reading) for line in lines), default=0)
-    taken = {len(line.reading) for line in first}
-    for length in reversed(LENGTHS):
-        if length <= longest + 2 and {length} != taken:
-            yield _cut_to(lines, length)
-
-
-def _cut_to(lines: Sequence[ZoneLine], length: int) -> list[ZoneLine]:
-    """Each line's `length` places from one common left edge on, where the characters of all lines are clearest."""
-    along = max(lines, key=lambda line: line.reading.score).box.along
-    starts = [float(np.array(line.box.centre) @ along) - line.box.length / 2 for line in lines]
-    sums = [_sums(line.reading, length) for line in lines]
-
-    def shifts(edge: float) -> list[int]:
-        wanted = (round((edge - start) / line.pitch) for start, line in zip(starts, lines, strict=True))
-        return [min(max(shift, -SLACK), len(run) - 1 - SLACK) for shift, run in zip(wanted, sums, strict=True)]
-
-    edges = [
-        start + shift * line.pitch
-        for start, line, run in zip(starts, lines, sums, strict=True)
-        for shift in range(-SLACK, len(run) - SLACK)
-    ]
-    best = max(edges, key=lambda edge: sum(run[at + SLACK] for at, run in zip(shifts(edge), sums, strict=True)))
-    return [line.window(shift, length) for line, shift in zip(lines, shifts(best), strict=True)]
-
-
-def _sums(reading: StripReading, length: int) -> NDArray[np.float64]:
-    """For the windows of `length` places that begin at -SLACK, …: how much clearer than doubtful their places are."""
-    room = max(SLACK, length - len(reading) - SLACK)
-    clear = np.pad(reading.presence * reading.probabilities.max(axis=1) - 0.5, (SLACK, room), constant_values=-0.5)
-    total = np.concatenate([[0.0], np.cumsum(clear)])
-    sums: NDArray[np.float64] = total[length:] - total[:-length]
-    return sums
 
 
 def _known(box: TextBox, found: Sequence[ZoneLine]) -> bool:

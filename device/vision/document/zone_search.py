@@ -2,7 +2,8 @@
 
 In: a grey image. Out: a `Zone`, its lines and what the standard makes of them; an empty one if nothing looks like it.
 
-The coarse levels of the picture are searched first. A zone whose rules hold ends the search at once, one that is seen
+The coarse levels of the picture are searched first (locate.py), and what is found on the first of them is read at once
+only if it looks very much like a zone. A zone whose rules hold ends the search at once, one that is seen
 as a whole ends it too; the limits on bands and time end it otherwise, with the likeliest of what was read.
 """
 
@@ -20,7 +21,9 @@ from device.vision.document.geometry import Grey, Pyramid, TextBox
 from device.vision.document.locate import Band, stages
 from device.vision.document.mrz import MrzReading
 from device.vision.document.mrz_layouts import LAYOUTS
-from device.vision.document.zone import LENGTHS, ZoneLine, ZoneReader, alignments
+from device.vision.document.zone import ZoneReader
+from device.vision.document.zone_align import LENGTHS, alignments
+from device.vision.document.zone_line import ZoneLine
 
 LINES_OF: Final = {30: 3, 36: 2, 44: 2}
 """How many lines a zone has by their length; a single line of 30 is a driving licence's (ISO/IEC 18013-2)."""
@@ -71,7 +74,8 @@ class ZoneSearch:
 
     def __init__(self, zones: ZoneReader, limits: Mapping[str, float]) -> None:
         self._zones, self._limits = zones, limits
-        self._bands = (int(limits["coarse_bands"]), int(limits["bands"]))
+        coarse = int(limits["coarse_bands"])
+        self._stages = ((coarse, limits["likely"]), (coarse, 0.0), (int(limits["bands"]), 0.0))
 
     def find(self, grey: Grey, today: datetime.date) -> Zone:
         """The first zone whose rules hold, else the one that is seen best, looked at again. `grey` is H×W uint8, dark
@@ -86,8 +90,8 @@ class ZoneSearch:
     def _first(self, pyramid: Pyramid, grey: Grey, today: datetime.date) -> Zone:
         ends = time.thread_time() + self._limits["budget_ms"] / 1000
         best, tried = Zone(), set[TextBox]()
-        for count, bands in zip(self._bands, stages(grey), strict=True):
-            for band in _untried(bands, tried)[:count]:
+        for (count, least), bands in zip(self._stages, stages(grey), strict=True):
+            for band in _untried([band for band in bands if band.score >= least], tried)[:count]:
                 tried.update(band.lines)
                 for zone in self._of_band(pyramid, band, today):
                     if zone.holds:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from device.protocol import Check, CheckReport, Guidance, Reason, Result, Stage
+from device.protocol import Check, CheckReport, Guidance, Reason, Result, SealShown, Stage
 from device.vision.camera.base import Frame
 from device.vision.document.fusion import DocumentResult
 from device.vision.face.view import FaceView
@@ -33,6 +33,8 @@ class Findings:
     """What earlier stages found that later ones need. Lives and dies with the worker."""
 
     document: DocumentResult | None = None
+    seal: SealShown | None = None
+    """What the notary is to verify."""
     portraits: list[NDArray[np.float32]] = field(default_factory=list)
     """Embeddings of the document's portrait, best view first; each (D,) float32, L2-normalised."""
 

@@ -167,7 +167,8 @@ class DocumentStage(StageMachine):
         checks = dict(result.checks)
         checks[Check.DOCUMENT_READ] = self._judge_type(result, checks[Check.DOCUMENT_READ])
         checks[Check.DOCUMENT_PRESENTATION] = self._sides.presentation(result.document_type)
-        checks.setdefault(Check.DOCUMENT_SEAL, not_performed(Check.DOCUMENT_SEAL, Reason.NOT_IMPLEMENTED))
+        checks[Check.DOCUMENT_SEAL] = self._sides.fusion.seal_report()
+        self._findings.seal = self._sides.fusion.seal_shown()
         return list(checks.values())
 
     def _judge_type(self, result: DocumentResult, read: CheckReport) -> CheckReport:

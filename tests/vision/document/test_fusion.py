@@ -1,4 +1,5 @@
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from device.vision.document.evidence import ALPHABET, INDEX, LineEvidence
 from device.vision.document.fusion import DocumentFusion
 from device.vision.document.mrz_layouts import compose
 from device.vision.document.reader import DocumentReading
-from tests.vision.document.synthetic import SPECIMEN, TODAY
+from tests.vision.document.synthetic import SPECIMEN, TODAY, with_fields
+from tests.vision.document.test_seal import vds
 
 QUAD = np.array([[0, 0], [700, 0], [700, 20], [0, 20]], np.float32)
 LINES = compose("TD3", SPECIMEN)
@@ -46,6 +48,15 @@ def fused(*frames: DocumentReading) -> DocumentFusion:
     for reading in frames:
         fusion.add(reading)
     return fusion
+
+
+def test_a_line_that_was_cut_off_in_most_frames_is_not_vouched_for() -> None:
+    part = tuple(replace(evidence(line), cut_off=True) for line in LINES)
+    reading = DocumentReading(None, None, part, mrz.decode(part, TODAY), (), None, 1.0)
+    assert reading.mrz is not None
+    assert reading.mrz.reason is Reason.EVIDENCE_WEAK
+    assert not fused(reading, reading, frame(LINES)).sure
+    assert fused(reading, frame(LINES), frame(LINES)).sure
 
 
 def test_two_clear_frames_are_enough() -> None:
@@ -182,3 +193,20 @@ def test_the_number_of_a_resident_card() -> None:
     assert result.format == "GB11643"
     assert result.lines == ("11010519491231002X",)
     assert result.document_type is DocumentType.IDENTITY_CARD
+
+
+def test_a_seal_is_handed_on_only_if_it_names_this_document() -> None:
+    zone = compose("TD2", with_fields(document_code="I", document_number="D23145890", optional_data=()))
+    symbol = Barcode("DataMatrix", vds("".join(zone)), QUAD)
+    fusion = fused(frame(zone), blank(symbol))
+    shown = fusion.seal_shown()
+    assert shown is not None
+    assert (shown.signer, shown.reference, shown.signature) == ("UTSG", "7A", b"\x01" * 64)
+    report = fusion.seal_report()
+    assert (report.result, report.reason) == (Result.NOT_PERFORMED, Reason.SEAL_UNTRUSTED)
+    another = compose("TD2", with_fields(document_code="I", document_number="D23145891", optional_data=()))
+    other = fused(frame(another), blank(symbol))
+    assert other.seal_shown() is None
+    assert other.seal_report().reason is Reason.SEAL_INVALID
+    assert fused(blank(symbol)).seal_report().reason is Reason.EVIDENCE_WEAK
+    assert fused(frame(zone)).seal_report().reason is Reason.SEAL_MISSING

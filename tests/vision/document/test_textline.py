@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from device.vision.document.evidence import ALPHABET, LineEvidence
-from device.vision.document.textline import COLUMN, HEIGHT, PITCH, TextLineReader, fit_grid, normalise
+from device.vision.document.textline import COLUMN, HEIGHT, PITCH, TextLineReader, fit_grid, fit_polynomial, normalise
 from device.vision.inference.manifest import load_manifest
 from models.training.textline_scenes import OCR_B, Pillow
 
@@ -138,3 +138,13 @@ def test_rendered_lines_of_others_are_read(reader: TextLineReader, shared: Path)
         right += sum(one == other for one, other in zip(said, text, strict=False)) if len(said) == len(text) else 0
         total += len(text)
     assert right / total > 0.9
+
+
+def test_polynomials_are_numpys() -> None:
+    rng = np.random.default_rng(3)
+    x = np.sort(rng.uniform(0, 832, 44))
+    y, weight = 16 + 0.01 * x + 1e-5 * x**2 + rng.normal(0, 0.3, 44), rng.uniform(0.02, 1, 44)
+    for degree in (1, 2):
+        ours = np.polyval(fit_polynomial(x, y, degree, weight), x)
+        assert np.allclose(ours, np.polyval(np.polyfit(x, y, degree, w=weight), x), atol=1e-6)
+    assert np.isfinite(fit_polynomial(np.full(5, 3.0), np.arange(5.0), 1, np.ones(5))).all()

@@ -10,7 +10,8 @@ from device.vision.document.geometry import Pyramid, TextBox
 from device.vision.document.locate import find_bands, stages
 from device.vision.document.parameters import parameters
 from device.vision.document.textline import TextLineReader
-from device.vision.document.zone import ZoneReader, alignments
+from device.vision.document.zone import ZoneReader
+from device.vision.document.zone_align import alignments
 from device.vision.document.zone_search import Zone, ZoneSearch
 from device.vision.inference.manifest import load_manifest
 from models.training.textline_scenes import Scenes
@@ -93,7 +94,33 @@ def test_looking_again_keeps_what_is_clear(zones: ZoneReader) -> None:
 
 def test_coarse_levels_come_first_and_agree_with_the_whole_search() -> None:
     picture = grey_of(scenes.good(1, seed=8)[0].image)
-    first, last = stages(picture)
-    assert 0 < len(first) <= 8
+    *coarse, last = stages(picture)
+    assert len(coarse) == 2
+    assert 0 < len(coarse[1]) <= 8
     assert [band.lines for band in last] == [band.lines for band in find_bands(picture)]
-    assert all(isinstance(line, TextBox) for band in first for line in band.lines)
+    assert all(isinstance(line, TextBox) for bands in coarse for band in bands for line in band.lines)
+
+
+def test_a_part_of_a_zone_is_not_vouched_for(zones: ZoneReader) -> None:
+    """A passport's second line begins as a TD2 card's does: without its end all check digits but one hold."""
+    scene = Scenes(31, hard=0.1, capital=(13.0, 14.0), layouts=("TD3",)).sample()
+    picture = grey_of(scene.image)
+    pyramid = Pyramid(picture)
+    lines = next(found for band in find_bands(picture) if len(found := zones.read(pyramid, band)) == 2)
+    assert not any(line.evidence.cut_off for line in lines)
+    part = [line.window(0, 36) for line in lines]
+    assert all(line.evidence.cut_off for line in part)
+    whole = [offered for offered in alignments(part) if {len(line.reading) for line in offered} == {44}]
+    assert tuple(line.evidence.text for line in whole[0]) == scene.lines
+
+
+def test_further_lines_lie_as_the_first(zones: ZoneReader) -> None:
+    """One cut of a line that lies like its neighbour says what two of its own would."""
+    scene = Scenes(37, hard=0.1, capital=(13.0, 14.0), layouts=("TD1",)).sample()
+    picture = grey_of(scene.image)
+    pyramid = Pyramid(picture)
+    found = next(found for band in find_bands(picture) if len(found := zones.read(pyramid, band)) == 3)
+    assert tuple(line.evidence.text for line in found) == scene.lines
+    assert zones._like(pyramid, found[0], found[2].box) is not None
+    away = found[0].box.moved(0, -3 * found[0].box.height)
+    assert zones._like(pyramid, found[0], away) is None
