@@ -30,11 +30,11 @@ class MiniFasNet:
     name = "minifasnet-pair"
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        self._models = [(load_network(folder, name, threads), scale) for name, scale in FILES]
+        self._models = [(_load(folder, name, threads), scale) for name, scale in FILES]
 
     def score(self, image: Image, detection: Detection) -> float:
         """1 minus the mean probability of a live face."""
-        live = [probability_live(model, crop_enlarged(image, detection.box, scale)) for model, scale in self._models]
+        live = [_live(model, crop_enlarged(image, detection.box, scale)) for model, scale in self._models]
         return 1.0 - sum(live) / len(live)
 
 
@@ -51,16 +51,14 @@ def crop_enlarged(image: Image, box: tuple[float, float, float, float], scale: f
     return np.asarray(cv2.resize(cut, (SIZE, SIZE)), dtype=np.uint8)
 
 
-def probability_live(model: Model, crop: Image) -> float:
-    """What one of the networks says of a crop (80 x 80 x 3 uint8 RGB)."""
+def _live(model: Model, crop: Image) -> float:
     values = model.run(prepare(model.entry, crop))[0].ravel().astype(np.float64)
     if abs(values.sum() - 1.0) > 1e-3 or values.min() < 0:  # logits: some conversions leave the softmax out
         values = np.exp(values - values.max())
     return float(values[LIVE] / values.sum())
 
 
-def load_network(folder: Path, name: str, threads: int = 1) -> Model:
-    """One of the networks. Raises `ModelError` if it is not under `folder`."""
+def _load(folder: Path, name: str, threads: int) -> Model:
     found = sorted(folder.rglob(name))
     if not found:
         raise ModelError(f"{folder}: {name} is not under it; give the folder that holds MiniFASNet's TFLite files")

@@ -1,6 +1,6 @@
 """Batches for the attack detector's training: every batch holds every group, and all of it goes through one mill.
 
-In: the shards of `attack_cache`. Out: N x 3 x 2 INPUT x INPUT float32 in 0..1, N classes and N opinions of the peer.
+In: the shards of `attack_cache`. Out: N x 3 x 2 INPUT x INPUT float32 in 0..1 and N classes.
 
 A camera, its exposure, its colours and its compression must not tell an attack from a person: whatever is done to a
 crop here (scale, compression, light, colour, noise, something held before it) is done to both alike, and strongly.
@@ -20,16 +20,13 @@ from torch.nn import functional
 from models.training.attack_cache import GROUPS, SIZE
 from models.training.attack_network import INPUT
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor]
 Crops = npt.NDArray[np.uint8]
 
 PARTS = {("utkface", 0): 0.22, ("utkface_attack", 1): 0.11, ("utkface_attack", 2): 0.09, ("utkface_attack", 3): 0.04}
 PARTS |= {("replay", 0): 0.2, ("replay_attack", 1): 0.09, ("replay_attack", 2): 0.13}
 PARTS |= {("replay_simulated", 1): 0.05, ("replay_simulated", 2): 0.05, ("replay_simulated", 3): 0.02}
 """Of what a batch consists: (group, class) to its share. Prints weigh more than they are, screens less."""
-
-SWAPPED = 0.4
-"""Of the crops in a batch: the tight half is another's of the same part."""
 
 
 def augment(rng: np.random.Generator, crops: Crops) -> torch.Tensor:
@@ -39,13 +36,10 @@ def augment(rng: np.random.Generator, crops: Crops) -> torch.Tensor:
 
 
 def _shifted(rng: np.random.Generator, crop: Crops) -> Crops:
-    """Either half cut at its own place, size and angle, both mirrored or neither."""
-    halves = []
-    for half in (crop[:SIZE], crop[SIZE:]):
-        turn = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), float(rng.normal(0, 5)), float(rng.uniform(0.9, 1.15)))
-        turn[:, 2] += rng.uniform(-6, 6, 2) - (SIZE - INPUT) / 2
-        halves.append(cv2.warpAffine(half, turn, (INPUT, INPUT), borderMode=cv2.BORDER_REFLECT_101))
-    both = np.concatenate(halves).astype(np.uint8)
+    """Either half cut at its own place, both mirrored or neither."""
+    places = rng.integers(0, SIZE - INPUT + 1, (2, 2))
+    halves = [crop[h * SIZE + y : h * SIZE + y + INPUT, x : x + INPUT] for h, (y, x) in enumerate(places)]
+    both = np.concatenate(halves)
     return both[:, ::-1] if rng.random() < 0.5 else both
 
 
@@ -113,7 +107,7 @@ class Shards:
     def __init__(self, folders: list[Path], without_replay: bool) -> None:
         self.folders, self.without_replay = folders, without_replay
         self.taken: set[Path] = set()
-        self.parts: dict[tuple[str, int], list[tuple[Crops, float]]] = {part: [] for part in PARTS}
+        self.parts: dict[tuple[str, int], list[Crops]] = {part: [] for part in PARTS}
         self.refresh()
 
     def refresh(self) -> None:
@@ -122,12 +116,12 @@ class Shards:
             if path in self.taken:
                 continue
             self.taken.add(path)
-            crops, labels, opinions = (np.load(path.with_name(path.name.replace(".x.", f".{k}."))) for k in "xyz")
+            crops, labels = np.load(path), np.load(path.with_name(path.name.replace(".x.", ".y.")))
             for group, kind in self.parts:
                 if self.without_replay and group.startswith("replay"):
                     continue
                 mine = np.flatnonzero((labels[:, 0] == kind) & (labels[:, 1] == GROUPS.index(group)))
-                self.parts[group, kind].extend(zip(crops[mine], opinions[mine].tolist(), strict=True))
+                self.parts[group, kind].extend(crops[mine])
 
     def batches(self, size: int, seed: int) -> Iterator[Batch]:
         """Endless batches; every crop is drawn as often as any other of its part."""
@@ -138,10 +132,5 @@ class Shards:
             parts = [part for part in PARTS if self.parts[part]]
             odds = np.array([PARTS[part] for part in parts])
             drawn = [parts[index] for index in rng.choice(len(parts), size, p=odds / odds.sum())]
-            chosen = [self.parts[part][int(rng.integers(len(self.parts[part])))] for part in drawn]
-            # Faces in the surroundings of others of their kind: neither a person nor a room is to be learned by heart.
-            for index in np.flatnonzero(rng.random(size) < SWAPPED):
-                other = self.parts[drawn[index]][int(rng.integers(len(self.parts[drawn[index]])))]
-                chosen[index] = (np.concatenate([other[0][:SIZE], chosen[index][0][SIZE:]]), chosen[index][1])
-            crops, opinions = zip(*chosen, strict=True)
-            yield augment(rng, np.stack(crops)), torch.tensor([kind for _, kind in drawn]), torch.tensor(opinions)
+            crops = [self.parts[part][int(rng.integers(len(self.parts[part])))] for part in drawn]
+            yield augment(rng, np.stack(crops)), torch.tensor([kind for _, kind in drawn])

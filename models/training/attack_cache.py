@@ -1,11 +1,10 @@
 """Renders the attack detector's training crops once, in shards, so that training only has to read them.
 
 In: the faces that `attack_data` found. Out: `<out>/NNN.x.npy` (N x 2S x S x 3 uint8, stacked crops a little wider than
-the network's, so that training can shift them), `<out>/NNN.y.npy` (N x 2 int: class, group) and `<out>/NNN.z.npy` (N
-float32: what the peer under `--peer` says of each). Replay-Attack samples come of its train split only; a tenth of
-UTKFace's people is kept back for shards of `--held-out`.
+the network's, so that training can shift them) and `<out>/NNN.y.npy` (N x 2 int: class, group). Replay-Attack samples
+come of its train split only; a tenth of UTKFace's people is kept back for shards of `--held-out`.
 
-    python -m models.training.attack_cache --faces faces.jsonl --peer DIR --out DIR --share utkface --shards 40
+    python -m models.training.attack_cache --faces faces.jsonl --out DIR --share utkface --shards 40
 """
 
 from __future__ import annotations
@@ -21,13 +20,9 @@ import numpy.typing as npt
 
 from device.vision.liveness.crops import Square, stacked_crops
 from models.training.attack_data import Sample, load_samples
-from models.training.attack_peer import Peer
 from models.training.attack_render import present
 from models.training.attack_scene import Pixels, Rng, camera, person_scene
 
-PEER = Path(__file__).resolve().parents[2].parent / "shared/models/silent_face_minifasnet"
-Seen = tuple[npt.NDArray[np.uint8], Square]
-"""A frame and where its face is."""
 CLASSES = ("bona_fide", "print", "screen", "mask")
 CLASS_OF = {"": 0, "print": 1, "print_eyes": 1, "mask_paper": 3, "screen": 2}
 GROUPS = ("utkface", "utkface_attack", "replay", "replay_attack", "replay_simulated")
@@ -55,18 +50,18 @@ def load(sample: Sample) -> Pixels:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0
 
 
-def bona_fide(rng: Rng, sample: Sample, mild: bool) -> Seen:
+def bona_fide(rng: Rng, sample: Sample, mild: bool) -> npt.NDArray[np.uint8]:
     """A simulated live frame of an UTKFace person."""
     side, factor = int(rng.integers(110, 250)), float(rng.uniform(1.6, 3.0))
     scene = person_scene(rng, load(sample), (sample.x, sample.y, sample.side), factor, side)
-    return camera(rng, scene, _strength(rng, mild)), Square(side / 2, side / 2, side / factor)
+    return _cut(rng, camera(rng, scene, _strength(rng, mild)), Square(side / 2, side / 2, side / factor))
 
 
 def _strength(rng: Rng, mild: bool) -> float:
     return float(rng.uniform(0.15, 0.6)) if mild else 1.0
 
 
-def attack(rng: Rng, sample: Sample, other: Sample, species: str, mild: bool) -> Seen:
+def attack(rng: Rng, sample: Sample, other: Sample, species: str, mild: bool) -> npt.NDArray[np.uint8]:
     """A simulated frame of an attack that presents `sample`'s face, `other` being the one who presents it."""
     side, factor = int(rng.integers(110, 250)), float(rng.uniform(1.6, 3.0))
     content_factor = float(rng.uniform(3.0, 4.5) if mild else rng.uniform(1.3, 3.8))
@@ -78,10 +73,10 @@ def attack(rng: Rng, sample: Sample, other: Sample, species: str, mild: bool) ->
     if wears:
         behind = person_scene(rng, behind, (other.x, other.y, other.side), factor, side)
     scene = present(rng, species, content, content_factor, factor, side, behind)
-    return camera(rng, scene, _strength(rng, mild)), Square(side / 2, side / 2, side / factor)
+    return _cut(rng, camera(rng, scene, _strength(rng, mild)), Square(side / 2, side / 2, side / factor))
 
 
-def real(rng: Rng, sample: Sample) -> Seen:
+def real(rng: Rng, sample: Sample) -> npt.NDArray[np.uint8]:
     """A real frame, seen through one more mild camera, so that it does not carry its webcam's signature alone."""
     image, square = load(sample), sample.square
     if rng.random() < 0.75:
@@ -99,21 +94,21 @@ def real(rng: Rng, sample: Sample) -> Seen:
         pixels = camera(rng, image, float(rng.uniform(0.1, 0.7)))
     else:
         pixels = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
-    return pixels, square
+    return _cut(rng, pixels, square)
 
 
-def shaken(rng: Rng, square: Square) -> Square:
-    """The square with the jitter that detection has."""
+def _cut(rng: Rng, image: npt.NDArray[np.uint8], square: Square) -> npt.NDArray[np.uint8]:
+    """Crops with the jitter that detection has."""
     jitter = rng.normal(0, 0.025, 2) * square.side
-    return Square(square.x + jitter[0], square.y + jitter[1], square.side * float(np.exp(rng.normal(0, 0.06))))
+    shaken = Square(square.x + jitter[0], square.y + jitter[1], square.side * float(np.exp(rng.normal(0, 0.06))))
+    return stacked_crops(np.ascontiguousarray(image), shaken, SIZE, TIGHT * SLACK, WIDE * SLACK)
 
 
 def shard(
-    rng: Rng, peer: Peer, pools: dict[str, list[Sample]], share: dict[str, int], mild: bool = False
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """One shard: crops, (class, group) and the peer's opinion of each, in random order."""
+    rng: Rng, pools: dict[str, list[Sample]], share: dict[str, int], mild: bool = False
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """One shard: crops and (class, group) of each, in random order."""
     crops: list[npt.NDArray[np.uint8]] = []
-    opinions: list[float] = []
     labels: list[tuple[int, int]] = []
     names, odds = zip(*MIX, strict=True)
     for group, count in share.items():
@@ -122,19 +117,17 @@ def shard(
         for _ in range(count if pool else 0):
             sample, other = (pool[int(index)] for index in rng.integers(0, len(pool), 2))
             if group == "utkface":
-                (image, square), kind = bona_fide(rng, sample, mild), 0
+                image, kind = bona_fide(rng, sample, mild), 0
             elif group in ("utkface_attack", "replay_simulated"):
                 species = str(rng.choice(names, p=odds))
-                (image, square), kind = attack(rng, sample, other, species, mild), CLASS_OF[species]
+                image, kind = attack(rng, sample, other, species, mild), CLASS_OF[species]
             else:
-                image, square = real(rng, sample)
+                image = real(rng, sample)
                 kind = 0 if sample.label == "bona_fide" else (1 if "print" in sample.species else 2)
-            image, square = np.ascontiguousarray(image), shaken(rng, square)
-            crops.append(stacked_crops(image, square, SIZE, TIGHT * SLACK, WIDE * SLACK))
-            opinions.append(peer.opinion(image, square))
+            crops.append(image)
             labels.append((kind, GROUPS.index(group)))
     order = rng.permutation(len(crops))
-    return np.stack(crops)[order], np.array(labels, np.int64)[order], np.array(opinions, np.float32)[order]
+    return np.stack(crops)[order], np.array(labels, np.int64)[order]
 
 
 def pools_of(samples: list[Sample], held: bool) -> dict[str, list[Sample]]:
@@ -149,7 +142,6 @@ def pools_of(samples: list[Sample], held: bool) -> dict[str, list[Sample]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--peer", type=Path, default=PEER, help="folder of MiniFASNet's TFLite files")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--shards", type=int, default=40)
     parser.add_argument("--first", type=int, default=0)
@@ -158,14 +150,12 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    peer = Peer(arguments.peer)
     pools = pools_of(load_samples(arguments.faces), arguments.held_out)
     for number in range(arguments.first, arguments.first + arguments.shards):
         began = time.perf_counter()
         rng = np.random.default_rng([number, int(arguments.held_out), list(SHARES).index(arguments.share)])
-        crops, labels, opinions = shard(rng, peer, pools, SHARES[arguments.share], arguments.share == "mild")
+        crops, labels = shard(rng, pools, SHARES[arguments.share], arguments.share == "mild")
         np.save(arguments.out / f"{number:03d}.y.npy", labels)
-        np.save(arguments.out / f"{number:03d}.z.npy", opinions)
         np.save(arguments.out / "part.npy", crops)
         (arguments.out / "part.npy").rename(arguments.out / f"{number:03d}.x.npy")
         print(f"shard {number}: {len(crops)} crops, {time.perf_counter() - began:.0f} s", flush=True)

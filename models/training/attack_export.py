@@ -1,17 +1,19 @@
-"""Turns a trained attack detector into an int8 model and tells what the manifest says of it.
+"""Turns a trained attack detector, or a committee of them, into an int8 model and tells what the manifest says of it.
 
-In: a `--run` folder with a `checkpoint.pt`, the faces of `attack_data` (for calibration and the threshold). Out:
+In: `--run` folders with a `checkpoint.pt` each, the faces of `attack_data` (for calibration and the threshold). Out:
 the model, and on the console its size and SHA-256, the float and the int8 network's equal error rate on devel, and the
 threshold set there for the fused score (`--bpcer` of single bona fide frames above it).
 
 `--shifted` measures the same frames through one more simulated camera as well: what is left on another camera.
 
-    python -m models.training.attack_export --run DIR --cache DIR... --faces faces.jsonl --output models/NAME.tflite
+    python -m models.training.attack_export --run DIR... --cache DIR --faces faces.jsonl --output models/NAME.tflite
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,19 +21,25 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from device.vision.liveness.crops import stacked_crops
 from models.training.attack_cache import GROUPS, SIZE, TIGHT, WIDE
 from models.training.attack_data import Sample, load_samples
-from models.training.attack_network import INPUT, AttackNetwork
+from models.training.attack_network import INPUT, AttackNetwork, Committee
 from models.training.attack_scene import camera
 from models.training.attacks import attack_scores, equal_error, frames
-from models.training.export import export
 
 
-def load(run: Path) -> AttackNetwork:
+def load(runs: list[Path]) -> nn.Module:
+    """The averaged weights of each run, as a committee if there are several."""
+    members = [load_one(run) for run in runs]
+    return Committee(members).eval() if len(members) > 1 else members[0]
+
+
+def load_one(run: Path) -> nn.Module:
     """The averaged weights of a run."""
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    state = torch.load(run / "checkpoint.pt", map_location="cpu")
     network = AttackNetwork()
     network.load_state_dict(state["network"])
     print(f"{run.name}: checkpoint of step {state['step']}")
@@ -64,6 +72,26 @@ def through_another_camera(samples: list[Sample]) -> torch.Tensor:
     return torch.cat(inputs)
 
 
+def export(network: nn.Module, output: Path, samples: npt.NDArray[np.float32]) -> None:
+    """Writes the int8 model: weights and activations int8, static ranges from `samples`."""
+    import litert_torch
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_quantizer import quantizer, recipe
+
+    wrapped = litert_torch.to_channel_last_io(network, args=[0])
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "float.tflite"
+        litert_torch.convert(wrapped, (torch.zeros(1, 2 * INPUT, INPUT, 3),)).export(str(plain))
+        signatures = Interpreter(model_path=str(plain)).get_signature_list()
+        key = next(iter(signatures))
+        name = signatures[key]["inputs"][0]
+        quantise = quantizer.Quantizer(str(plain))
+        quantise.load_quantization_recipe(recipe.static_wi8_ai8())
+        statistics = quantise.calibrate({key: [{name: sample[None]} for sample in samples]})
+        output.unlink(missing_ok=True)
+        quantise.quantize(statistics).export_model(str(output))
+
+
 def int8_scores(path: Path, inputs: torch.Tensor) -> tuple[npt.NDArray[np.float64], float]:
     """Scores of N x 3 x 2S x S inputs, and milliseconds of CPU for one."""
     from ai_edge_litert.interpreter import Interpreter
@@ -91,7 +119,7 @@ def int8_scores(path: Path, inputs: torch.Tensor) -> tuple[npt.NDArray[np.float6
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, nargs="+")
     parser.add_argument("--cache", type=Path, nargs="+", required=True)
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
@@ -102,9 +130,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     network = load(arguments.run)
-    crops = calibration(arguments.cache, arguments.calibration, arguments.without_replay)
-    digest = export(network, (2 * INPUT, INPUT, 3), [crop[None] for crop in crops], arguments.output)
-    print(f"{arguments.output}: {arguments.output.stat().st_size} bytes, SHA-256 {digest}")
+    export(network, arguments.output, calibration(arguments.cache, arguments.calibration, arguments.without_replay))
+    data = arguments.output.read_bytes()
+    print(f"{arguments.output}: {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}")
     samples = [sample for sample in load_samples(arguments.faces) if sample.group == "replay/devel"]
     devel = list(frames(samples))
     inputs = torch.cat([tensor for _, tensor in devel])

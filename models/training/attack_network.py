@@ -1,13 +1,11 @@
 """The attack detector's network: two small residual nets, one for each crop, and one answer.
 
 In: N x 3 x 2S x S float32 in 0..1, the tight crop above the wide one. Out: N x 4 logits: bona fide, print, screen,
-mask. What it answers is its own decision plus what it has learned that the peer would say (`attack_peer`).
+mask.
 Dense 3 x 3 convolutions with ReLU6 throughout: they are fast in int8 and fast to train on a CPU.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -15,8 +13,6 @@ from torch.nn import functional
 
 INPUT = 80
 CLASSES = 4
-PEER_WEIGHT = 0.5
-"""Of the peer's log-odds in the answer: half, since they are the mean of two networks that were not trained here."""
 
 
 def _convolution(source: int, target: int, stride: int = 1, relu: bool = True) -> nn.Sequential:
@@ -45,7 +41,6 @@ class Branch(nn.Module):
         self.body = nn.Sequential(
             _convolution(3, a, 2),
             _convolution(a, b, 2),
-            Residual(b),
             _convolution(b, c, 2),
             Residual(c),
             _convolution(c, d, 2),
@@ -56,42 +51,41 @@ class Branch(nn.Module):
         return self.body(x).mean(dim=(2, 3))
 
 
-@dataclass(frozen=True)
-class Opinions:
-    """What training looks at: logits of the whole and of each branch alone (N x 4), and the peer's log-odds (N)."""
+class Committee(nn.Module):
+    """Several networks and the mean of their logits, as one."""
 
-    whole: torch.Tensor
-    alone: list[torch.Tensor]
-    peer: torch.Tensor
+    def __init__(self, members: list[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        total = self.members[0](x)
+        for member in self.members[1:]:
+            total = total + member(x)
+        return total / len(self.members)
 
 
 class AttackNetwork(nn.Module):
     """Both branches and the decision over them; in training also each branch's own opinion."""
 
-    def __init__(self, widths: tuple[int, int, int, int] = (24, 40, 64, 88)) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (16, 24, 32, 64)) -> None:
         super().__init__()
         self.tight, self.wide = Branch(widths), Branch(widths)
         self.decide = nn.Linear(2 * widths[-1], CLASSES)
-        self.peer = nn.Linear(2 * widths[-1], 1)
         self.alone = nn.ModuleList([nn.Linear(widths[-1], CLASSES) for _ in range(2)])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # One linear layer: the peer's log-odds of an attack are taken from the logit of bona fide.
-        weight, bias = self.decide.weight.clone(), self.decide.bias.clone()
-        weight[0] -= PEER_WEIGHT * self.peer.weight[0]
-        bias[0] -= PEER_WEIGHT * self.peer.bias[0]
-        return functional.linear(torch.cat(self.vectors(x), dim=1), weight, bias)
+        return self.decide(torch.cat(self.vectors(x), dim=1))
 
     def vectors(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Each branch's vector."""
         half = x.shape[2] // 2
         return self.tight(x[:, :, :half]), self.wide(x[:, :, half:])
 
-    def opinions(self, x: torch.Tensor, drop: float) -> Opinions:
-        """In training: the whole with either branch blinded in a part `drop` of the pictures, and without the peer."""
+    def opinions(self, x: torch.Tensor, drop: float) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Logits of the whole with either branch blinded now and then, and of each branch alone."""
         vectors = self.vectors(x)
         alone = [head(vector) for head, vector in zip(self.alone, vectors, strict=True)]
         blind = torch.rand(len(x), 1)
         kept = [vectors[0] * (blind >= drop), vectors[1] * (blind <= 1 - drop)]
-        whole = self.decide(functional.dropout(torch.cat(kept, dim=1), 0.35, self.training))
-        return Opinions(whole, alone, self.peer(torch.cat(vectors, dim=1))[:, 0])
+        return self.decide(functional.dropout(torch.cat(kept, dim=1), 0.2, self.training)), alone

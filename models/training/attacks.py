@@ -29,7 +29,6 @@ from models.training.attack_augment import Shards
 from models.training.attack_cache import SIZE, TIGHT, WIDE
 from models.training.attack_data import Sample, load_samples
 from models.training.attack_network import INPUT, AttackNetwork
-from models.training.export import Runner
 
 
 def frames(samples: list[Sample]) -> Iterator[tuple[Sample, torch.Tensor]]:
@@ -54,33 +53,6 @@ def equal_error(scores: npt.NDArray[np.float64], attacks: npt.NDArray[np.bool_])
     passed = np.searchsorted(np.sort(scores[attacks]), thresholds) / max(1, attacks.sum())
     best = int(np.argmin(np.abs(refused - passed)))
     return float((refused[best] + passed[best]) / 2)
-
-
-PEER_LOSS = 0.3
-"""Of the difference from the peer's log-odds, in the loss."""
-PREDECESSOR_REST = 0.3
-"""What is left of the labels' loss beside a predecessor's."""
-SOFTNESS = 2.0
-"""By which the predecessor's logits are divided, and ours with them, before they are compared."""
-
-
-def softened(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """How far `found` lies from `wanted`, logits of both (Hinton et al., 2015)."""
-    target = functional.softmax(wanted / SOFTNESS, dim=1)
-    return SOFTNESS**2 * functional.kl_div(
-        functional.log_softmax(found / SOFTNESS, dim=1), target, reduction="batchmean"
-    )
-
-
-class Predecessor:
-    """A model of ours that went before, as a teacher: its logits of network inputs (N x 3 x 2 INPUT x INPUT)."""
-
-    def __init__(self, path: Path) -> None:
-        self._run = Runner(path)
-
-    def __call__(self, crops: torch.Tensor) -> torch.Tensor:
-        images = crops.permute(0, 2, 3, 1).numpy()
-        return torch.from_numpy(np.concatenate([self._run(image[None])[0] for image in images]))
 
 
 class Watch:
@@ -113,31 +85,26 @@ class Watch:
 
 def train(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)
     cv2.setNumThreads(1)
     devel = [] if arguments.without_replay else [s for s in load_samples(arguments.faces) if s.group == "replay/devel"]
     watch = Watch(arguments.held, devel)
     network = AttackNetwork().to(memory_format=torch.channels_last)
     if arguments.start:
         network.load_state_dict(torch.load(arguments.start, map_location="cpu")["network"])
-    predecessor = Predecessor(arguments.predecessor) if arguments.predecessor else None
     average = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=0.05)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=0.02)
     began = looked = time.monotonic()
     running = 0.0
     source = Shards(arguments.cache, arguments.without_replay).batches(arguments.batch, arguments.seed)
-    for step, (crops, classes, said) in enumerate(source, start=1):
+    for step, (crops, classes) in enumerate(source, start=1):
         done = (time.monotonic() - began) / (60 * arguments.minutes)
         for group in optimiser.param_groups:
             group["lr"] = arguments.rate * min(1.0, step / 200) * 0.5 * (1 + np.cos(np.pi * min(1.0, done)))
         network.train()
-        opinions = network.opinions(crops.contiguous(memory_format=torch.channels_last), 0.15)
-        loss = functional.cross_entropy(opinions.whole, classes, label_smoothing=0.05)
-        if predecessor is not None:
-            loss = PREDECESSOR_REST * loss + softened(opinions.whole, predecessor(crops))
-        for logits in opinions.alone:
-            loss = loss + 0.3 * functional.cross_entropy(logits, classes, label_smoothing=0.05)
-        loss = loss + PEER_LOSS * functional.smooth_l1_loss(opinions.peer, said)
+        whole, alone = network.opinions(crops.contiguous(memory_format=torch.channels_last), 0.15)
+        loss = functional.cross_entropy(whole, classes, label_smoothing=0.05)
+        loss = loss + 0.3 * sum(functional.cross_entropy(logits, classes, label_smoothing=0.05) for logits in alone)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -171,8 +138,6 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="checkpoint to go on from")
-    parser.add_argument("--predecessor", type=Path, help="a .tflite of ours to learn from as well")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--without-replay", action="store_true")
     arguments = parser.parse_args()
     arguments.run.mkdir(parents=True, exist_ok=True)
