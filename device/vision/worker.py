@@ -154,10 +154,19 @@ def next_notary(listener: socket.socket, lifeline: int, status: Status) -> socke
         if not readable:
             continue
         connection, _ = listener.accept()
-        # A notary waits to be greeted: a readable connection is one that was closed.
-        if not select.select([connection], [], [], 0)[0]:
+        if not _given_up(connection):
             return connection
         connection.close()
+
+
+def _given_up(connection: socket.socket) -> bool:
+    """Whether the other side is gone and has left nothing to read."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def _work(options: argparse.Namespace) -> int:

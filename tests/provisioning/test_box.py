@@ -154,7 +154,12 @@ def test_a_chain_that_no_verifier_would_take(bench: Bench, office: Office) -> No
     assert pem(good)
 
 
-@pytest.mark.parametrize("options", [(), ("--bundle", "x", "--service", "https://y"), ("--service", "https://y")])
+BY_NETWORK = ("--service", "https://y")
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--bundle", "x", *BY_NETWORK), (*BY_NETWORK, "--code", "c", "--password-file", "p")]
+)
 def test_enrol_wants_one_way(bench: Bench, options: tuple[str, ...]) -> None:
     bench.init()
     result = bench.run("enrol", *options)
