@@ -134,7 +134,8 @@ def test_a_camera_that_is_pulled_in_mid_verification(box_with_a_camera, stage):
         print(f"camera pulled: the verification ended {time.monotonic() - began:.1f} s later")
     assert state["outcome"] == "inconclusive"
     claims = judged(box, verification)
-    assert "camera_lost" in {check.get("reason") for check in claims["checks"].values()}
+    # Lost where frames end at once; frozen where the last picture stood still for as long (a busy machine draws late).
+    assert {"camera_lost", "camera_frozen"} & {check.get("reason") for check in claims["checks"].values()}
     stage.plug_in()
     box.wait_well()
     verification = open_when_free(box)
