@@ -96,7 +96,7 @@ def test_between_people_the_box_is_light(box_with_a_camera):
     """The worker that the notary met at start leaves after ten seconds without an order; one stands by."""
     box = box_with_a_camera
     box.wait_well()
-    until(lambda: len(box.bottle.cgroup_pids("vouchbox-vision")) == 2, 60, "one worker alone")
+    until(lambda: len(box.bottle.cgroup_pids("vouchbox-vision")) == 2, 150, "one worker alone")
     assert told_pss(box, "between people") <= TOTAL_MB
 
 
