@@ -95,7 +95,7 @@ class BlockPhase:
             loss = self.part_loss(part)
             loss.backward()
             total.append(float(loss.detach()))
-        if self.trainer.rank == 0 and self.trainer.step % 25 == 0:
+        if self.trainer.rank == 0 and self.trainer.step % 50 == 0:
             shown = zip(self.chosen, total, strict=True)
             print(self.trainer.step, " ".join(f"{part.target}:{value:.3f}" for part, value in shown), flush=True)
         return float(np.mean(total))

@@ -134,8 +134,10 @@ def test_a_camera_that_is_pulled_in_mid_verification(box_with_a_camera, stage):
         print(f"camera pulled: the verification ended {time.monotonic() - began:.1f} s later")
     assert state["outcome"] == "inconclusive"
     claims = judged(box, verification)
-    # Lost where frames end at once; frozen where the last picture stood still for as long (a busy machine draws late).
-    assert {"camera_lost", "camera_frozen"} & {check.get("reason") for check in claims["checks"].values()}
+    reasons = {check.get("reason") for check in claims["checks"].values()}
+    if "camera_lost" not in reasons:
+        skip_if_busy(stage)  # a person drawn late stands still before the camera is pulled: frozen, then
+    assert "camera_lost" in reasons
     stage.plug_in()
     box.wait_well()
     verification = open_when_free(box)
