@@ -42,6 +42,8 @@ class Bottle:
         self.address = f"192.168.217.{4 * number + 2}"
         self._root = root
         self._binds = binds or {}
+        # Two bottles in one control group would each take the other's units for theirs.
+        self._control_group = _own_control_group() / self._name
         self._nspawn: subprocess.Popen[bytes] | None = None
         self.leader = 0
         self.boot_seconds = 0.0
@@ -57,8 +59,10 @@ class Bottle:
         command += ["--network-veth", "--register=no", "--keep-unit", "--console=pipe", "--kill-signal=SIGRTMIN+3"]
         command += [f"--bind-ro={source}:{target}" for target, source in self._binds.items()]
         began = time.monotonic()
+        self._control_group.mkdir(exist_ok=True)
+        enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self._control_group)]
         self._nspawn = subprocess.Popen(
-            command,
+            [*enter, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -152,7 +156,7 @@ class Bottle:
                 self._nspawn.wait(60)
             except subprocess.TimeoutExpired:
                 self.pull_the_plug()
-        self._nspawn = None
+        self._gone()
 
     def pull_the_plug(self) -> None:
         """The end without warning: every process in it is killed."""
@@ -160,7 +164,22 @@ class Bottle:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.leader, signal.SIGKILL)
             self._nspawn.wait(30)
+        self._gone()
+
+    def _gone(self) -> None:
         self._nspawn = None
+        groups = [self._control_group, *self._control_group.rglob("*/")]
+        for group in sorted(groups, reverse=True):
+            with contextlib.suppress(OSError):  # the kernel may still be at it; the next boot takes it as it is
+                group.rmdir()
+
+
+def _own_control_group() -> Path:
+    """This process's control group in the unified hierarchy, wherever that is mounted."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    mount = next(point for _, point, kind, *_ in mounts if kind == "cgroup2")
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    return Path(mount) / next(line[3:] for line in lines if line.startswith("0::")).lstrip("/")
 
 
 def _host(*command: str) -> None:

@@ -62,8 +62,9 @@ def add_camera(root):
     drop_in.write_text(f"[Service]\nEnvironment=LD_PRELOAD=/opt/camera.so LIVE_PICTURES=/{PICTURES}\n")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stage(box_with_a_camera):
+    """One file for all tests: a worker that stands by keeps the one that was there when it started."""
     box_with_a_camera.wait_well()
     with LiveStage(box_with_a_camera.bottle.root / PICTURES) as made:
         yield made
@@ -96,7 +97,7 @@ def test_between_people_the_box_is_light(box_with_a_camera):
     """The worker that the notary met at start leaves after ten seconds without an order; one stands by."""
     box = box_with_a_camera
     box.wait_well()
-    until(lambda: len(box.bottle.cgroup_pids("vouchbox-vision")) == 2, 150, "one worker alone")
+    until(lambda: len(box.bottle.cgroup_pids("vouchbox-vision")) == 2, 90, "one worker alone")
     assert told_pss(box, "between people") <= TOTAL_MB
 
 
@@ -135,8 +136,6 @@ def test_a_camera_that_is_pulled_in_mid_verification(box_with_a_camera, stage):
     assert state["outcome"] == "inconclusive"
     claims = judged(box, verification)
     reasons = {check.get("reason") for check in claims["checks"].values()}
-    if "camera_lost" not in reasons:
-        skip_if_busy(stage)  # a person drawn late stands still before the camera is pulled: frozen, then
     assert "camera_lost" in reasons
     stage.plug_in()
     box.wait_well()

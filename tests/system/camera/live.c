@@ -2,8 +2,8 @@
  * when it started. For tests only.
  *
  * In: the file that LIVE_PICTURES names: a `struct stage`, then two NV12 pictures of `size` bytes. Out: every buffer that
- * the virtual camera has filled holds the newest of the two instead; thirty a second, and none while the camera is
- * unplugged. LD_PRELOAD, beside dma_heap.c.
+ * the virtual camera has filled holds the newest of the two instead, under a sensor's noise; thirty a second, and none
+ * while the camera is unplugged. LD_PRELOAD, beside dma_heap.c.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -22,7 +22,8 @@ struct stage {
     uint32_t reserved;
 };
 #define FRAME_NANOSECONDS (1000000000L / 30)
-#define LONGEST_HOLD 120 /* frame times: libcamera must get to stop a camera that is gone */
+#define LONGEST_HOLD 300 /* frame times: longer than a verification waits; libcamera must get to stop a camera that is gone */
+#define NOISY_EVERY 61   /* one sample in so many is off by one level */
 
 static void *filling; /* by the virtual camera's only thread */
 static size_t filling_length;
@@ -81,11 +82,24 @@ void *mmap64(void *address, size_t length, int protection, int flags, int fd, of
     return mmap(address, length, protection, flags, fd, offset);
 }
 
+/* No two exposures of a sensor are the same, however still the scene is, or however late the next picture is drawn. */
+static void add_noise(uint8_t *luma, size_t length) {
+    static uint32_t random = 2463534242u;
+    for (size_t at = random % NOISY_EVERY; at < length; at += NOISY_EVERY) {
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        luma[at] += random & 1 ? 1 : -1; /* limited range: there is room at both ends */
+    }
+}
+
 int munmap(void *address, size_t length) {
     const struct stage *from = stage();
     if (filling && address == filling && from) {
         const char *pictures = (const char *)(from + 1);
-        memcpy(address, pictures + (size_t)from->newest * from->size, from->size < filling_length ? from->size : filling_length);
+        size_t length = from->size < filling_length ? from->size : filling_length;
+        memcpy(address, pictures + (size_t)from->newest * from->size, length);
+        add_noise(address, length * 2 / 3);
     }
     if (address == filling)
         filling = NULL;
