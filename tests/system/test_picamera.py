@@ -34,6 +34,7 @@ DESCRIPTION = """%YAML 1.1
   model: "Virtual Camera"
 """
 TOTAL_MB = 280
+TRIES = 3
 FEWEST_PICTURES = 8
 """A second: below that the person's blinks fall between two pictures, and the camera seems to stand still."""
 PICTURES = "opt/live-pictures"
@@ -102,19 +103,27 @@ def test_between_people_the_box_is_light(box_with_a_camera):
 
 
 def test_a_whole_verification_through_picamera2(box_with_a_camera, stage):
-    box = box_with_a_camera
+    """A drawn head that turns little is taken for a plane now and then (docs/evaluation.md): it may try again."""
+    for _ in range(TRIES):
+        claims, state = one_verification(box_with_a_camera, stage)
+        if state["outcome"] == "verified":
+            break
+        box_with_a_camera.tell()
+    else:
+        skip_if_busy(stage)
+    assert state["outcome"] == "verified"
+    assert (claims["camera"], claims["dbgstat"]) == ("emulated", "enabled")
+
+
+def one_verification(box, stage):
+    """The verdict's claims and the state it ended in."""
     verification = open_when_free(box)
     with stage.person(box.party, verification):
         box.until(verification, "selfie")
         told_pss(box, "a person looked at and the next worker ready")
         state = box.finish(verification)
-    claims = judged(box, verification)
     print(f"the person was drawn {stage.rate:.0f} times a second")
-    if state["outcome"] != "verified":
-        box.tell()
-        skip_if_busy(stage)
-    assert state["outcome"] == "verified"
-    assert (claims["camera"], claims["dbgstat"]) == ("emulated", "enabled")
+    return judged(box, verification), state
 
 
 def skip_if_busy(stage):
