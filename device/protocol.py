@@ -119,6 +119,7 @@ class Reason(enum.StrEnum):
     CAMERA_SLOW = "camera_slow"
     CAMERA_UNEXPECTED = "camera_unexpected"
     # the course of things
+    FRAMES_MISSED = "frames_missed"
     NOT_REQUIRED = "not_required"
     NOT_REACHED = "not_reached"
     NOT_IMPLEMENTED = "not_implemented"

@@ -60,6 +60,7 @@ EXPLANATIONS: Final[dict[str, tuple[Reason, ...]]] = {
         Reason.KEY_UNAVAILABLE,
         Reason.LEDGER_UNAVAILABLE,
         Reason.VISION_LOST,
+        Reason.FRAMES_MISSED,
         Reason.MODEL_MISSING,
         Reason.NOT_IMPLEMENTED,
     ),
