@@ -102,6 +102,8 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     staff: Text
     time_left: Text
     little_time: Text
+    more_time: Text
+    more_how: Text
     clears: Text
     mirror: Text
     movement: Text
