@@ -22,6 +22,8 @@ from device.errors import ProtocolViolation
 
 MAX_MESSAGE: Final = 4096
 MAX_VISION_BYTES: Final = 16 * 1024
+MORE_TIMES: Final = 10
+"""How often a person who reads slowly may have the whole time for their answer again (WCAG 2.2, 2.2.1: ten times)."""
 
 
 # --- Vocabulary: what people, policies and verdicts talk about -------------------------------------------------------
@@ -119,6 +121,7 @@ class Reason(enum.StrEnum):
     CAMERA_SLOW = "camera_slow"
     CAMERA_UNEXPECTED = "camera_unexpected"
     # the course of things
+    FRAMES_MISSED = "frames_missed"
     NOT_REQUIRED = "not_required"
     NOT_REACHED = "not_reached"
     NOT_IMPLEMENTED = "not_implemented"
@@ -411,6 +414,11 @@ class Consent(Message, frozen=True, tag="consent"):
     proof: bool = False
 
 
+class MoreTime(Message, frozen=True, tag="more"):
+    """The person wants the whole time for their answer again, at most `MORE_TIMES`. Answered by a `Progress` with the
+    seconds that there are now."""
+
+
 class AskDevice(Message, frozen=True, tag="device?"):
     """Answered by `DeviceFact`s and `End`."""
 
@@ -419,7 +427,7 @@ class AskHealth(Message, frozen=True, tag="health?"):
     """Answered by `Health`."""
 
 
-GatewayRequest = OpenVerification | OpenByCode | Consent | AskDevice | AskHealth
+GatewayRequest = OpenVerification | OpenByCode | MoreTime | Consent | AskDevice | AskHealth
 """A gateway that wants to cancel closes the connection."""
 
 
@@ -564,7 +572,7 @@ FROM_VISION: Final[Order] = {
 TO_VISION: Final[Order] = {"start": {StartCheck: "", StartScan: ""}}
 FROM_GATEWAY: Final[Order] = {
     "start": {OpenVerification: "opened", OpenByCode: "opened", AskDevice: "", AskHealth: ""},
-    "opened": {Consent: ""},
+    "opened": {MoreTime: "opened", Consent: ""},
 }
 TO_GATEWAY: Final[Order] = {
     "start": {

@@ -19,8 +19,9 @@ from device.gateway.app import Gateway, from_this_machine, json_answer
 from device.gateway.auth import RelyingParty
 from device.gateway.describe import device_description, health_report, key_set
 from device.gateway.problems import Kind, Problem
+from device.gateway.snapshot import Snapshot
 from device.gateway.table import Opening
-from device.gateway.verifications import Snapshot, Verification
+from device.gateway.verifications import Verification
 from device.protocol import OpenVerification, Reason
 
 VERDICT_TYPE: Final = "application/vouchbox-verdict+jwt"

@@ -23,9 +23,10 @@ from device.gateway.limits import MAX_BODY, Buckets, Limits, address_key, is_loo
 from device.gateway.metrics import Metrics
 from device.gateway.notary import NotaryClient
 from device.gateway.problems import Kind, Problem
+from device.gateway.snapshot import Snapshot
 from device.gateway.table import IdempotencyKeys, Verifications
 from device.gateway.tally import Tally
-from device.gateway.verifications import Snapshot, Verification
+from device.gateway.verifications import Verification
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from typing import Final
 
 from device.gateway.limits import Limits
 from device.gateway.problems import Kind, Problem
-from device.gateway.verifications import Snapshot, Verification
+from device.gateway.snapshot import Snapshot
+from device.gateway.verifications import Verification
 
 MEDIA_TYPE: Final = "text/event-stream"
 LOOK_SECONDS: Final = 1.0  # how soon a stream notices that the gateway is stopping

@@ -1,9 +1,9 @@
 """The kiosk page: what the person in front of the box sees and answers.
 
 In: requests from the browser on the box itself. Out: the page in the person's language, a stream of `KioskView`s, and
-the person's yes, no or stop, handed to the notary. Guarded three ways: the caller is this machine, the page was
-addressed by a name of this machine (so that no web site can rebind its own name to the box), and an answer comes from
-the same origin with the token of this very verification.
+the person's yes, no, stop or wish for more time, handed to the notary. Guarded three ways: the caller is this machine,
+the page was addressed by a name of this machine (so that no web site can rebind its own name to the box), and an answer
+comes from the same origin with the token of this very verification.
 """
 
 from __future__ import annotations
@@ -233,6 +233,12 @@ def blueprint(gateway: Gateway) -> Blueprint:
     def consent() -> Response:
         verification, answer = kiosk.answered()
         verification.consent(answer.given, answer.proof)
+        return Response(status=204)
+
+    @calls.post("/kiosk/more")
+    def more() -> Response:
+        verification, _ = kiosk.answered()
+        verification.give_more_time()
         return Response(status=204)
 
     @calls.post("/kiosk/scan")

@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from device.gateway.languages import explanation_of
-from device.gateway.verifications import Snapshot, Verification
+from device.gateway.snapshot import Snapshot
+from device.gateway.verifications import Verification
 from device.gateway.wire import State
 from device.protocol import Attribute, Check, Guidance, Outcome, Stage
 
@@ -76,6 +77,8 @@ class KioskView(msgspec.Struct, frozen=True, kw_only=True):
     step: int = 0
     steps: int = 0
     seconds_left: int = 0
+    more: bool = False
+    """Whether the person may have the whole time again."""
     face: tuple[int, int, int, int] | None = None
     pose: tuple[int, int, int] | None = None
     result: str = ""
@@ -92,7 +95,9 @@ def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, tok
         return IDLE
     common = _common(verification)
     if snapshot.state is State.WAITING_FOR_CONSENT:
-        return msgspec.structs.replace(common, view=View.CONSENT, token=token, seconds_left=snapshot.seconds_left)
+        return msgspec.structs.replace(
+            common, view=View.CONSENT, token=token, seconds_left=snapshot.seconds_left, more=verification.more_times > 0
+        )
     if not snapshot.open:
         counts = (len(snapshot.verdict_codes), len(snapshot.proof_codes))
         return msgspec.structs.replace(
@@ -100,6 +105,7 @@ def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, tok
             view=View.RESULT,
             token=token,
             seconds_left=max(1, round(_seconds_shown(verification))),
+            more=verification.more_times > 0,
             result=_result(snapshot),
             explanation=_explanation(snapshot),
             codes=counts,
@@ -125,11 +131,11 @@ def _is_old(verification: Verification) -> bool:
 
 def _seconds_shown(verification: Verification) -> float:
     """How long its result stays on the screen from now on."""
-    if verification.ended_at is None:
+    if verification.shown_from is None:
         return RESULT_SECONDS
     snapshot = verification.snapshot
     has_codes = bool(snapshot.verdict_codes or snapshot.proof_codes)
-    return verification.ended_at + (CODES_SECONDS if has_codes else RESULT_SECONDS) - time.monotonic()
+    return verification.shown_from + (CODES_SECONDS if has_codes else RESULT_SECONDS) - time.monotonic()
 
 
 def _common(verification: Verification) -> KioskView:

@@ -11,7 +11,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from device.gateway.verifications import Snapshot, Verification
+from device.gateway.snapshot import Snapshot
+from device.gateway.verifications import Verification
 from device.gateway.wire import Condition, HealthReport, State
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4

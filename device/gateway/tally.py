@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from device.gateway.verifications import Snapshot, Verification
+from device.gateway.snapshot import Snapshot
+from device.gateway.verifications import Verification
 from device.gateway.wire import State
 from device.protocol import Guidance, Reason
 

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from device import codes
@@ -18,17 +18,17 @@ from device.channel import Channel
 from device.errors import ChannelTimeout, PeerError, ProtocolViolation
 from device.gateway.notary import refusal_kind
 from device.gateway.problems import Kind
+from device.gateway.snapshot import Snapshot, finished, newly_opened, progressed
 from device.gateway.wire import State
 from device.protocol import (
+    MORE_TIMES,
     Consent,
     Ended,
-    FaceBox,
     Guidance,
-    HeadPose,
     Message,
+    MoreTime,
     Opened,
     OpenVerification,
-    Outcome,
     Progress,
     ProofPart,
     Reason,
@@ -45,51 +45,6 @@ BY_CODE: Final = OpenVerification("", "", "", "")
 """Stands for a request that was shown to the camera: the notary has read it, and no relying party may ask about it."""
 NOT_OPENED: Final = Opened("", False, 0, (), ())
 """What stands in place of the notary's answer while it is still looking for that request."""
-OPEN_STATES: Final = frozenset({State.WAITING_FOR_CONSENT, State.RUNNING})
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Where a verification stands. `face` and `pose` are for the kiosk page alone.
-
-    `since` and `until` are when the stage began and when it ends by itself, in monotonic seconds: the clock of a board
-    without a battery jumps when it finds a time server.
-    """
-
-    version: int
-    state: State
-    stage: Stage
-    guidance: Guidance
-    since: float
-    until: float
-    step: int = 0
-    steps: int = 0
-    face: FaceBox | None = None
-    pose: HeadPose | None = None
-    outcome: Outcome | None = None
-    reason: Reason | None = None
-    token: str | None = None
-    verdict_codes: tuple[str, ...] = ()
-    proof_codes: tuple[str, ...] = ()
-    """Texts of codes for the kiosk page alone: a verdict that nobody can fetch, and what the person takes along."""
-    failure: Kind | None = None
-    left: bool = False
-    """The person has pressed that they are done: the result is no longer shown."""
-
-    @property
-    def open(self) -> bool:
-        """Whether anything more will happen."""
-        return self.state in OPEN_STATES
-
-    @property
-    def seconds_left(self) -> int:
-        """Until the present stage ends by itself."""
-        return max(0, min(3600, round(self.until - time.monotonic()))) if self.open else 0
-
-    @property
-    def deadline(self) -> int:
-        """The same as Unix time; for one that has ended, when its last stage would have."""
-        return round(time.time() + self.until - time.monotonic())
 
 
 Watcher = Callable[["Verification", Snapshot, Snapshot], None]
@@ -107,10 +62,14 @@ class Verification:
         self.request, self.opened = request, opened
         self.opened_at = time.time()
         self.ended_at: float | None = None  # monotonic
+        self.shown_from: float | None = None
+        """When the result began to be shown, or the person asked for more time to look at it; monotonic."""
+        self.more_times = MORE_TIMES
         self.streams = 0
         self.by_code = request is BY_CODE
         self._channel, self._watcher = channel, watcher
         self._changed = threading.Condition()
+        self._speaking = threading.Lock()  # the person may press two buttons at once
         self._consent_said = False
         self._parts: list[str] = []
         self._proof: list[str] = []
@@ -146,15 +105,30 @@ class Verification:
     def consent(self, given: bool, proof: bool = False) -> bool:
         """Hands on the person's yes or no, and whether they want a proof of their own; False if it was not asked for,
         or was answered before."""
-        with self._changed:
+        with self._speaking:
             if self._snapshot.state is not State.WAITING_FOR_CONSENT or self._consent_said:
                 return False
             self._consent_said = True
+            self._say(Consent(given, given and proof))
+        return True
+
+    def give_more_time(self) -> None:
+        """The person reads slowly: all of the time again for their answer, or for looking at the result."""
+        with self._speaking:
+            asked = self._snapshot.state is State.WAITING_FOR_CONSENT and not self._consent_said
+            if self.more_times == 0 or not (asked or self.ended_at is not None):
+                return
+            self.more_times -= 1
+            if asked:
+                self._say(MoreTime())
+            else:
+                self.shown_from = time.monotonic()
+
+    def _say(self, message: Consent | MoreTime) -> None:
         try:
-            self._channel.send(Consent(given, given and proof))
+            self._channel.send(message)
         except PeerError as error:
             self._fail(error)
-        return True
 
     def cancel(self) -> None:
         """Ends it, if it has not ended: the notary sees the closed connection and the vision worker dies."""
@@ -193,7 +167,7 @@ class Verification:
     def _take(self, message: Message) -> None:
         match message:
             case Progress():
-                self._change(lambda old: _progressed(old, message, self._consent_said))
+                self._change(lambda old: progressed(old, message, self._consent_said))
             case TokenPart(index=index, text=text):
                 if index != len(self._parts):
                     raise ProtocolViolation(f"part {index} of a token where {len(self._parts)} was next")
@@ -204,7 +178,7 @@ class Verification:
                 self._proof.append(text)
             case Opened() if self.by_code and not self.opened.verification:
                 self.opened, self.party_name = message, message.party
-                self._change(lambda old: _opened(old, message))
+                self._change(lambda old: newly_opened(old, message))
             case Refused() if not self.opened.verification:
                 kind = refusal_kind(message)
                 self._change(lambda old: replace(old, state=State.FAILED, failure=kind) if old.open else old)
@@ -216,7 +190,7 @@ class Verification:
                 self._change(
                     lambda old: (
                         replace(
-                            _finished(old, message, token),
+                            finished(old, message, token),
                             verdict_codes=tuple(verdict_codes),
                             proof_codes=tuple(proof_codes),
                         )
@@ -246,53 +220,7 @@ class Verification:
             self._snapshot = new = replace(new, version=old.version + 1)
             if not new.open:
                 self.ended_at = self.ended_at or time.monotonic()
+                self.shown_from = self.shown_from or self.ended_at
                 self._parts, self._proof = [], []
             self._changed.notify_all()
         self._watcher(self, old, new)
-
-
-def _progressed(old: Snapshot, progress: Progress, consent_said: bool) -> Snapshot:
-    if not old.open:
-        return old
-    waits = progress.stage is Stage.CONSENT and not consent_said
-    return replace(
-        old,
-        state=State.WAITING_FOR_CONSENT if waits else State.RUNNING,
-        stage=progress.stage,
-        guidance=progress.guidance,
-        since=old.since if progress.stage is old.stage else time.monotonic(),
-        until=time.monotonic() + progress.seconds_left,
-        step=progress.step,
-        steps=progress.steps,
-        face=progress.face,
-        pose=progress.pose,
-    )
-
-
-def _opened(old: Snapshot, opened: Opened) -> Snapshot:
-    """A request was read from a code: now the person is asked."""
-    return replace(
-        old,
-        state=State.WAITING_FOR_CONSENT,
-        stage=Stage.CONSENT,
-        guidance=Guidance.WAIT,
-        since=time.monotonic(),
-        until=time.monotonic() + opened.seconds_left,
-        step=0,
-        steps=0,
-    )
-
-
-def _finished(old: Snapshot, ended: Ended, token: str | None) -> Snapshot:
-    return replace(
-        old,
-        state=State.FINISHED,
-        stage=Stage.FINISHED,
-        guidance=Guidance.WAIT,
-        since=time.monotonic(),
-        outcome=ended.outcome,
-        reason=ended.reason,
-        token=token,
-        face=None,
-        pose=None,
-    )

@@ -23,7 +23,7 @@ from device.gateway.languages import Language, languages
 FOLDER: Final = "voices"
 NAME: Final = re.compile(r"(guidance|explanation|attribute|text)-[a-z0-9_]{1,40}")
 SPOKEN_TEXTS: Final = (
-    *("idle_title", "idle_text", "lost_title", "lost_text", "staff", "little_time"),
+    *("idle_title", "idle_text", "lost_title", "lost_text", "staff", "little_time", "more_how"),
     *("consent_lead", "happens", "happens_document", "happens_holding", "happens_face", "happens_presence"),
     *("told_result", "told_subject", "kept", "kept_sentence", "kept_nothing"),
     *("verified", "rejected", "inconclusive", "stopped", "code_verdict", "code_proof", "code_proof_text"),

@@ -26,7 +26,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from device.channel import Channel
 from device.errors import (
-    ChannelClosed,
     ChannelTimeout,
     InputError,
     PeerError,
@@ -34,7 +33,8 @@ from device.errors import (
 )
 from device.logs import about
 from device.notary.admission import Admission, Office, RefusedError, admit
-from device.notary.conclusion import Agreement, Concluding, Observation, conclude
+from device.notary.conclusion import Concluding, Observation, conclude
+from device.notary.consent import UnconsentedError, agreement
 from device.notary.policy import Policy
 from device.notary.proof import HolderKey, read_holder_key
 from device.notary.request import ShownRequest
@@ -42,7 +42,7 @@ from device.notary.scan import NEXT_WORKER_SECONDS, GatewayGoneError, NotShownEr
 from device.notary.stop import Stop
 from device.notary.vision_link import Meeting
 from device.protocol import (
-    Consent,
+    MORE_TIMES,
     ConsentMethod,
     Ended,
     Finished,
@@ -67,12 +67,6 @@ class _Cancelled(Exception):
     pass
 
 
-class _Unconsented(Exception):
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 class Verification:
     """The course of one; used once, by one thread."""
 
@@ -89,7 +83,8 @@ class Verification:
     def longest(self) -> float:
         """Seconds that this one may take at most."""
         policy = self._office.policies.get(self._request.policy)
-        return self._office.config.notary.consent_seconds + (policy.seconds if policy else 0) + MARGIN
+        asking = self._office.config.notary.consent_seconds * (1 + MORE_TIMES)
+        return asking + (policy.seconds if policy else 0) + MARGIN
 
     def _about(self, *, reason: Reason | None = None) -> dict[str, str]:
         return about(verification=self._id, reason=reason)
@@ -109,7 +104,7 @@ class Verification:
         with admission.meeting:
             try:
                 self._open(admission)
-                consent = self._consent(admission.method)
+                consent = agreement(self._office, self._request, self._gateway, admission.method)
                 holder = self._holder_key(admission) if consent.proof else None
                 observation, worker = self._observe(admission)
                 case = Concluding(self._id, self._request, admission.policy, consent, self._shown is not None)
@@ -117,7 +112,7 @@ class Verification:
                 for part in words:  # 4.
                     self._gateway.send(part)
                 return ended
-            except _Unconsented as refused:
+            except UnconsentedError as refused:
                 log.info(
                     "verification %s: no consent (%s)",
                     self._id,
@@ -154,38 +149,7 @@ class Verification:
             )
         )
 
-    # --- 2. Consent --------------------------------------------------------------------------------------------------
-
-    def _consent(self, method: ConsentMethod) -> Agreement:
-        """When the person agreed, and to what. Raises `_Unconsented` or `_Cancelled`."""
-        if method is ConsentMethod.ATTESTED:
-            assert self._request.consent_at is not None
-            return Agreement(method, self._request.consent_at)
-        deadline = time.monotonic() + self._office.config.notary.consent_seconds
-        while True:
-            readable = _wait([self._gateway, self._office.stop], deadline - time.monotonic())
-            if self._office.stop in readable:
-                raise _Unconsented(Reason.CANCELLED)
-            if self._gateway in readable:
-                message = self._hear_gateway()
-                if message is None:
-                    continue
-                if not message.given:
-                    raise _Unconsented(Reason.CONSENT_REFUSED)
-                return Agreement(method, int(time.time()), message.proof)
-            if time.monotonic() >= deadline:
-                raise _Unconsented(Reason.CONSENT_TIME_LIMIT)
-
-    def _hear_gateway(self) -> Consent | None:
-        """What the gateway said; None if not all of it is here yet. Raises `_Cancelled` if it hung up."""
-        try:
-            message = self._gateway.receive(1.0)
-        except ChannelTimeout:
-            return None
-        except (ChannelClosed, ProtocolViolation) as error:
-            raise _Cancelled from error
-        assert isinstance(message, Consent)  # the protocol's order: nothing else can follow
-        return message
+    # --- 2. Consent: device/notary/consent.py; and the key of the person's telephone, if they want a proof -----------
 
     def _holder_key(self, admission: Admission) -> HolderKey | None:
         """The key that the person's proof is bound to; None if they showed none in time: the check goes on without."""

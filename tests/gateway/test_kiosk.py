@@ -15,7 +15,18 @@ import pytest
 
 from device.channel import Channel
 from device.gateway import kiosk, kiosk_view
-from device.protocol import Consent, Ended, Guidance, OpenVerification, Outcome, Reason, Stage
+from device.protocol import (
+    MORE_TIMES,
+    Consent,
+    Ended,
+    Guidance,
+    MoreTime,
+    OpenVerification,
+    Outcome,
+    Progress,
+    Reason,
+    Stage,
+)
 from tests.gateway.conftest import Answer, Box
 from tests.gateway.scripted_notary import opened, progress, send_verdict, wait_for_end
 
@@ -156,6 +167,48 @@ def test_the_person_may_clear_the_screen_and_the_verdict_stays(box: Box) -> None
     assert box.caller.get(f"{location}/verdict").status == 200
 
 
+def test_who_needs_longer_to_answer_has_all_of_the_time_again(box: Box) -> None:
+    """The notary grants it; the page offers it as often as the notary would."""
+    heard: list[object] = []
+
+    def grants(channel: Channel, _request: OpenVerification) -> None:
+        channel.send(opened(consent=True, seconds=30))
+        while isinstance(message := wait_for_end(channel), MoreTime):
+            heard.append(message)
+            channel.send(Progress(Stage.CONSENT, Guidance.WAIT, 90))
+
+    box.notary.script = grants
+    with page_of(box) as page:
+        box.caller.open()
+        asked = page.until("consent")
+        assert asked["seconds_left"] <= 30
+        assert asked["more"]
+        mine = {"id": asked["id"], "token": asked["token"]}
+        assert page.answer("/kiosk/more", mine | {"token": "0" * 64}).problem == "not-at-the-box"
+        assert page.answer("/kiosk/more", mine).status == 204
+        longer = next(view for view in page.views() if view["seconds_left"] > 30)
+        assert (longer["view"], longer["more"]) == ("consent", True)
+        for _ in range(2 * MORE_TIMES):
+            page.answer("/kiosk/more", mine)
+        assert not next(view for view in page.views() if not view["more"])["more"]
+        assert page.answer("/kiosk/consent", mine | {"given": True}).status == 204
+    assert heard == [MoreTime()] * MORE_TIMES
+
+
+def test_who_needs_longer_to_read_the_result_has_all_of_the_time_again(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kiosk_view, "RESULT_SECONDS", 4.0)
+    with page_of(box) as page:
+        box.caller.open()
+        result = page.until("result")
+        assert next(view for view in page.views() if view["seconds_left"] <= 2)["view"] == "result"
+        assert page.answer("/kiosk/more", {"id": result["id"], "token": result["token"]}).status == 204
+        again = next(page.views())
+        assert (again["view"], again["result"]) == ("result", "verified")
+        assert again["seconds_left"] > 2
+
+
 FORGERIES: dict[str, dict[str, str]] = {
     "from_another_site": {"Origin": "https://evil.example"},
     "from_another_port": {"Origin": "http://127.0.0.1:1"},
@@ -243,13 +296,15 @@ def test_the_page_holds_nothing_inline_and_asks_nobody_else(box: Box) -> None:
     assert re.findall(r"<script[^>]*>", html) == [
         '<script type="application/json" id="texts">',
         '<script src="/kiosk/kiosk.js" defer>',
+        '<script src="/kiosk/helps.js" defer>',
     ]
     for part in re.findall(r'(?:src|href)="([^"]+)"', html):
         assert re.match(r"/(?!/)", part), part
 
 
 def test_the_page_is_light_and_holds_no_picture(box: Box) -> None:
-    parts = [box.nobody.get(path) for path in ("/", "/kiosk/kiosk.js", "/kiosk/kiosk.css", "/kiosk/mark.svg")]
+    names = ("kiosk.js", "helps.js", "kiosk.css", "mark.svg")
+    parts = [box.nobody.get(path) for path in ("/", *(f"/kiosk/{name}" for name in names))]
     assert all(part.status == 200 for part in parts)
     assert sum(len(part.body) for part in parts) <= 150_000
     assert not any(part.body.startswith(SIGNATURES) for part in parts)
@@ -262,7 +317,7 @@ def test_only_parts_of_the_page_are_served(box: Box, name: str) -> None:
 
 def test_a_partys_name_cannot_break_out_of_the_page() -> None:
     """Names come over the event stream and are set as text; the script knows no way to make them markup."""
-    script = (Path(kiosk.__file__).parent / "static" / "kiosk.js").read_text()
+    script = "".join(part.read_text() for part in (Path(kiosk.__file__).parent / "static").glob("*.js"))
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", script)
 
 

@@ -44,7 +44,7 @@ def test_everything_that_is_said_has_a_key(code: str) -> None:
 
 def test_all_that_the_page_reads_aloud_is_recorded() -> None:
     """Apart from what names somebody, which a recording cannot."""
-    script = (Path(voices.__file__).parent / "static" / "kiosk.js").read_text()
+    script = "".join(part.read_text() for part in (Path(voices.__file__).parent / "static").glob("*.js"))
     english = languages()["en"].text
     said = set(re.findall(r'\btext\("(\w+)"\)', script))
     said |= {f"happens_{step}" for step in Happening} | {"verified", "rejected", "inconclusive", "stopped"}

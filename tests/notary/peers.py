@@ -82,6 +82,7 @@ class ScriptedVision:
         self.orders: list[StartCheck] = []
         self.ended = threading.Event()
         """Set when a script has come to its end, or was cut off because the notary hung up."""
+        self._plays: list[threading.Thread] = []
         self._listener = listen(path)
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -91,7 +92,13 @@ class ScriptedVision:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._play, args=(connection, self.script), daemon=True).start()
+            self._plays.append(threading.Thread(target=self._play, args=(connection, self.script), daemon=True))
+            self._plays[-1].start()
+
+    def settle(self) -> None:
+        """Until every script that began is over: the notary's probe plays one too."""
+        for play in list(self._plays):
+            play.join(10)
 
     def _play(self, connection: socket.socket, script: Script) -> None:
         channel = Channel(connection, decoder=NOTARY_ORDERS, incoming=TO_VISION, outgoing=FROM_VISION)

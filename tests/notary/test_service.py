@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
+import time
 
 import msgspec
 
 from device.protocol import (
+    MORE_TIMES,
     AskDevice,
     Attribute,
     CameraKind,
@@ -18,15 +20,18 @@ from device.protocol import (
     End,
     Ended,
     Finished,
+    Guidance,
     Health,
     Key,
     Measurement,
+    MoreTime,
     Opened,
     Outcome,
     PolicyFact,
     Progress,
     Reason,
     Result,
+    Stage,
 )
 from tests.notary.peers import (
     MODEL_DIGEST,
@@ -178,7 +183,7 @@ def test_consent_comes_after_the_worker_gave_up_waiting(box: Box) -> None:
     gateway.open(attested=False)
     box.vision.script = good
     opened.set()
-    assert box.vision.ended.wait(5)
+    box.vision.settle()
     gateway.channel.send(Consent(True))
 
     assert gateway.rest().ended.outcome is Outcome.VERIFIED
@@ -209,6 +214,34 @@ def test_consent_never_comes(box: Box) -> None:
     gateway.open(attested=False)
 
     assert gateway.rest().messages == [Ended(Outcome.INCONCLUSIVE, Reason.CONSENT_TIME_LIMIT)]
+
+
+def test_who_asks_for_more_time_has_all_of_it_again_ten_times_and_no_more(box: Box) -> None:
+    config = msgspec.structs.replace(box.config, notary=msgspec.structs.replace(box.config.notary, consent_seconds=1))
+    box.vision.script = good
+    box.start(config)
+    gateway = box.gateway()
+    gateway.open(attested=False)
+    began = time.monotonic()
+    for _ in range(MORE_TIMES):
+        time.sleep(0.5)
+        gateway.channel.send(MoreTime())
+        assert gateway.channel.receive(5) == Progress(Stage.CONSENT, Guidance.WAIT, 1)
+    assert time.monotonic() - began > 3, "long after one second"
+    gateway.channel.send(MoreTime())
+    gateway.channel.send(MoreTime())
+    assert gateway.rest().ended == Ended(Outcome.INCONCLUSIVE, Reason.CONSENT_TIME_LIMIT)
+
+
+def test_yes_after_more_time(box: Box) -> None:
+    box.vision.script = good
+    box.start()
+    gateway = box.gateway()
+    gateway.open(attested=False)
+    gateway.channel.send(MoreTime())
+    assert isinstance(gateway.channel.receive(5), Progress)
+    gateway.channel.send(Consent(True))
+    assert gateway.rest().ended.outcome is Outcome.VERIFIED
 
 
 # --- Facts, health, the end ------------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ EXPLANATIONS: Final[dict[str, tuple[Reason, ...]]] = {
         Reason.KEY_UNAVAILABLE,
         Reason.LEDGER_UNAVAILABLE,
         Reason.VISION_LOST,
+        Reason.FRAMES_MISSED,
         Reason.MODEL_MISSING,
         Reason.NOT_IMPLEMENTED,
     ),
@@ -101,6 +102,8 @@ class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     staff: Text
     time_left: Text
     little_time: Text
+    more_time: Text
+    more_how: Text
     clears: Text
     mirror: Text
     movement: Text

@@ -1,6 +1,7 @@
 // The kiosk page's script. It listens to the box (server-sent events), shows one view at a time, fills in what
 // changes, moves the drawn face as the person moves, and sends the person's yes, no or stop. It never sees a picture:
 // codes, a face box in sixteenths of the frame and a head pose in steps of five degrees are all that it is told.
+// What makes it easier to read, hear and reach is in helps.js.
 "use strict";
 
 const texts = JSON.parse(document.getElementById("texts").textContent);
@@ -11,6 +12,7 @@ let visible = "idle";           // what is on the screen: shown.view, or "lost"
 let ends = 0;                   // when the present stage ends by itself, in performance.now() milliseconds
 let span = 1;                   // how long it was when it began, in seconds
 let heard = performance.now();  // when the box last said anything
+const more = document.querySelectorAll("[data-more]");   // the buttons that ask for more time
 
 // --- Texts ----------------------------------------------------------------------------------------------------------
 
@@ -152,6 +154,7 @@ function take(view) {
     ends = performance.now() + view.seconds_left * 1000;
   }
   show(view.view);
+  for (const button of more) button.hidden = !view.more;
   at("scan").hidden = !view.scan;
   at("scan").disabled = false;
   if (view.view !== "result") {
@@ -201,7 +204,9 @@ function drawMirror() {
 
 // --- Time -----------------------------------------------------------------------------------------------------------
 
-const SOON = { consent: 20, work: 8, result: 20 };   // so many seconds before the end the page says so, in words
+// So many seconds before the end the page says so, in words. Where the person can have more time they have twenty
+// seconds to ask for it, and some to be told (WCAG 2.2, 2.2.1).
+const SOON = { consent: 30, work: 8, result: 30 };
 
 function tick() {
   const left = Math.max(0, Math.ceil((ends - performance.now()) / 1000));
@@ -209,111 +214,22 @@ function tick() {
   for (const element of document.querySelectorAll("[data-clock]")) change(element, clock);
   at("left").style.strokeDasharray = `${Math.min(100, 100 * left / span)} 100`;
   const soon = left > 0 && left <= (SOON[shown.view] ?? 0) && shown.stage !== "deciding";
-  if (soon && !document.body.classList.contains("hurry")) speak([text("little_time")]);
+  const warning = soon ? [text("little_time"), ...(shown.more ? [text("more_how")] : [])] : [];
+  if (soon && !document.body.classList.contains("hurry")) speak(warning);
   document.body.classList.toggle("hurry", soon);
-  for (const element of document.querySelectorAll("[data-soon]")) change(element, soon ? say("little_time") : "");
+  for (const element of document.querySelectorAll("[data-soon]")) change(element, warning.map(([words]) => words).join(" "));
   if (performance.now() - heard > 12000) show("lost");
   if (visible === "idle" && performance.now() - touched > 180000) forNextPerson();
 }
 
-// --- Speech ----------------------------------------------------------------------------------------------------------
-// Something to say is a text and the key of its recording. The browser's own voice says it if there is one for the
-// language, else the box's recordings do; a recording can name nobody, so what has a name in it has none.
-
-const player = new Audio();
-let waiting = [];   // recordings that follow the one that plays
-
-const text = (key) => [say(key), texts.text[key].includes("{") ? "" : `text-${key}`];
-const named = (kind, key) => [texts[kind][key], `${kind}-${key}`];
-
-// What is on the page now, as one would read it to somebody.
-function toSay() {
-  if (visible === "consent") {
-    const told = [text("told_result"), ...shown.attributes.map((name) => named("attribute", name))];
-    if (shown.subject) told.push(text("told_subject"));
-    return [text("consent_title"), text("consent_lead"), text("happens"), ...shown.happens.map((step) => text(`happens_${step}`)),
-      text("told"), ...told, text("kept"), text("kept_sentence"), text("kept_nothing"), text("staff")];
-  }
-  if (visible === "work") return [named("guidance", shown.guidance)];
-  if (visible !== "result") return [text(`${visible}_title`), text(`${visible}_text`), text("staff")];
-  const why = shown.explanation in texts.explanation ? [named("explanation", shown.explanation)] : [];
-  const next = shown.codes[0] ? [text("code_verdict"), text("code_verdict_text")] : shown.result === "verified" ? [text("verified_text")] : [text("again"), text("staff")];
-  return [text(shown.result), ...why, ...next];
-}
-
-function hasVoice() {
-  const language = texts.voice.split("-")[0];
-  return "speechSynthesis" in window && speechSynthesis.getVoices().some((voice) => voice.lang.startsWith(language));
-}
-
-function hush() {
-  waiting = [];
-  player.pause();
-  if ("speechSynthesis" in window) speechSynthesis.cancel();
-}
-
-function playNext() {
-  const key = waiting.shift();
-  if (!key) return;
-  player.src = `/kiosk/voice/${root.lang}/${key}.wav`;
-  player.play().catch(() => {});   // a browser that forbids sound shows the text all the same
-}
-player.addEventListener("ended", playNext);
-
-function speak(sentences) {
-  if (at("speak").getAttribute("aria-pressed") !== "true") return;
-  hush();
-  if (hasVoice()) {
-    const words = new SpeechSynthesisUtterance(sentences.map(([words]) => words).join(". "));
-    words.lang = texts.voice;
-    speechSynthesis.speak(words);
-  } else if (texts.recorded) {
-    waiting = sentences.map(([, key]) => key).filter(Boolean);
-    playNext();
-  }
-}
-
-function readOut() { speak(toSay()); }
-
-// --- What somebody chose for themselves: text size, contrast, height, speech, language -------------------------------
-
-const choices = {};   // how to set each choice
-let touched = performance.now();
-sessionStorage.home ??= location.search;   // the language that the box begins with
-
-function remember(id, apply) {
-  const button = at(id);
-  const set = choices[id] = (on) => {
-    button.setAttribute("aria-pressed", String(on));
-    apply(on);
-    sessionStorage.setItem(id, on ? "1" : "");
-  };
-  button.addEventListener("click", () => set(button.getAttribute("aria-pressed") !== "true"));
-  set(sessionStorage.getItem(id) === "1");
-}
-
-remember("larger", (on) => root.classList.toggle("larger", on));
-remember("low", (on) => root.classList.toggle("low", on));
-remember("contrast", (on) => root.classList.toggle("contrast", on));
-remember("speak", (on) => { if (on) readOut(); else hush(); });
-
-// The next person finds the page as it always begins, and not as the last one needed it.
-function forNextPerson() {
-  touched = performance.now();
-  for (const set of Object.values(choices)) set(false);
-  if (location.search !== sessionStorage.home) location.replace(`/${sessionStorage.home}`);
-}
-
-for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => { touched = performance.now(); });
-
 // --- Answers ---------------------------------------------------------------------------------------------------------
 
-function answer(path, more, buttons) {
+function answer(path, details, buttons) {
   for (const button of buttons) button.disabled = true;
   fetch(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ id: shown.id, token: shown.token, ...more }),
+    body: JSON.stringify({ id: shown.id, token: shown.token, ...details }),
   }).then((reply) => { if (!reply.ok) throw new Error(reply.status); })
     .catch(() => { for (const button of buttons) button.disabled = false; });
 }
@@ -322,11 +238,15 @@ at("scan").addEventListener("click", () => answer("/kiosk/scan", {}, [at("scan")
 at("yes").addEventListener("click", () => answer("/kiosk/consent", { given: true, proof: at("proof").checked }, [at("yes"), at("no")]));
 at("no").addEventListener("click", () => answer("/kiosk/consent", { given: false }, [at("yes"), at("no")]));
 at("stop").addEventListener("click", () => answer("/kiosk/stop", {}, [at("stop")]));
+for (const button of more) button.addEventListener("click", () => answer("/kiosk/more", {}, []));
 
 // --- The box's voice -------------------------------------------------------------------------------------------------
 
-const events = new EventSource("/kiosk/events");
-events.addEventListener("message", (event) => { heard = performance.now(); take(JSON.parse(event.data)); });
-events.addEventListener("alive", () => { heard = performance.now(); if (visible === "lost") show(shown.view); });
-events.addEventListener("error", () => { if (performance.now() - heard > 3000) show("lost"); });
-setInterval(tick, 250);
+function listen() {
+  const events = new EventSource("/kiosk/events");
+  events.addEventListener("message", (event) => { heard = performance.now(); take(JSON.parse(event.data)); });
+  events.addEventListener("alive", () => { heard = performance.now(); if (visible === "lost") show(shown.view); });
+  events.addEventListener("error", () => { if (performance.now() - heard > 3000) show("lost"); });
+  setInterval(tick, 250);
+}
+addEventListener("DOMContentLoaded", listen);   // when helps.js is here too

@@ -146,9 +146,16 @@ class DocumentFusion:
             format=name,
             lines=lines,
             fields=judgement.fields,
-            checks={report.check: report for report in judgement.reports},
+            checks={report.check: self._weighed(report) for report in judgement.reports},
             details=judgement.details,
         )
+
+    def _weighed(self, report: CheckReport) -> CheckReport:
+        """Nothing is said against a document that was seen in too few frames to be sure, as on a busy box."""
+        seen = self._main().frames if self._documents else None
+        if report.result is not Result.FAIL or seen is None or seen >= self._limits["frames_inconsistent"]:
+            return report
+        return CheckReport(report.check, Result.NOT_PERFORMED, Reason.EVIDENCE_WEAK, report.method)
 
     def seal_report(self) -> CheckReport:
         """What can be said of the document's seals without keys."""

@@ -10,6 +10,8 @@ tell the person (`ChallengeState.guidance`), and at the end the result with its 
    The asked movement before its prompt, or sooner than anyone reacts, is too early: a recording plays.
 4. The face returns to neutral before the next prompt. After the last movement nothing more is asked.
 5. Whoever does nothing within a window ignored the challenge; whoever is gone for a second has left.
+6. What nobody watched proves nothing: where the next frame comes late, no movement is held across the gap, and the
+   window begins anew. So a busy box takes longer, and may run out of the stage's time; it does not fail a person.
 
 Retries are the caller's: a new `Challenge` with the next `attempt` asks another sequence.
 """
@@ -24,6 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from device.protocol import Guidance, Movement, Reason, Result
+from device.vision.liveness.pace import Pace
 from device.vision.liveness.parameters import ChallengeParameters, load_parameters
 from device.vision.liveness.sequence import draw_movements, draw_pauses
 
@@ -122,8 +125,11 @@ class Challenge:
         self._frames: list[tuple[float, FaceState]] = []
         self._neutral: _Neutral | None = None
         self._held: dict[Movement, float] = {}
+        self._begun: dict[Movement, float] = {}
         self._neutral_since: float | None = None
         self._since: float | None = None
+        self._pace = Pace(self._p.gap)
+        self._resumed = float("-inf")
         self._seen = 0.0
         self._time = float("-inf")
         self._state = ChallengeState(Guidance.LOOK_STRAIGHT, 0, steps)
@@ -152,11 +158,19 @@ class Challenge:
         """
         if self._phase is _Phase.FINISHED or time <= self._time:
             return self._state
-        self._time = time
         if self._since is None:
             self._since = self._seen = time
+        if self._pace.look(time):
+            self._resume(time)
+        self._time = time
         self._state = self._without_face(time) if face is None else self._with_face(time, face)
         return self._state
+
+    def _resume(self, time: float) -> None:
+        """The first frame after a while in which nobody watched."""
+        self._held.clear()
+        self._neutral_since = None
+        self._resumed = self._seen = time
 
     # --- phases ---
 
@@ -171,21 +185,22 @@ class Challenge:
         return self._state
 
     def _with_face(self, time: float, face: FaceState) -> ChallengeState:
-        self._seen = time
+        step, self._seen = time - self._seen, time
         if self._neutral is None:
             return self._measure_neutral(time, face)
         shown = self._shown(face, self._neutral)
         for movement in Movement:
             if shown[movement] < 1.0:
                 self._held.pop(movement, None)
-            else:
-                self._held.setdefault(movement, time)
+            elif movement not in self._held:
+                self._held[movement] = time
+                self._begun[movement] = time - (step / 2 if step <= self._p.gap else 0.0)
         if self._phase is _Phase.ASKED:
             return self._judge(time, shown)
         return self._await_prompt(time, shown)
 
     def _measure_neutral(self, time: float, face: FaceState) -> ChallengeState:
-        if time - self._start > self._p.baseline_window:
+        if self._watched(time) > self._p.baseline_window:
             return self._finish(Result.FAIL, Reason.CHALLENGE_IGNORED)
         if max(abs(face.pose.yaw), abs(face.pose.pitch)) > self._p.baseline_pose:
             self._frames.clear()
@@ -223,7 +238,7 @@ class Challenge:
                 self._enter(_Phase.RETURN, time)
             else:
                 return self._say(Guidance.WAIT)
-        if time - self._start > self._p.return_window:
+        if self._watched(time) > self._p.return_window:
             return self._finish(Result.FAIL, Reason.CHALLENGE_IGNORED)
         if not self._is_neutral(shown):
             self._neutral_since = None
@@ -237,7 +252,6 @@ class Challenge:
     def _judge(self, time: float, shown: Mapping[Movement, float]) -> ChallengeState:
         """ASKED: the movement, another one, too early, or nothing yet."""
         asked = self._sequence[self._index]
-        elapsed = time - self._start
         if self._has_held(asked, time) and self._counts(asked, shown):
             if self._held[asked] - self._start >= self._p.reaction_min:
                 return self._next_step(time)
@@ -248,7 +262,7 @@ class Challenge:
             following = self._sequence[self._index + 1 : self._index + 2]
             order = bool(following) and wrong is following[0]
             return self._finish(Result.FAIL, Reason.CHALLENGE_WRONG_ORDER if order else Reason.CHALLENGE_WRONG_MOVEMENT)
-        if elapsed > self._p.window:
+        if self._watched(time) > self._p.window:
             return self._finish(Result.FAIL, Reason.CHALLENGE_IGNORED)
         return self._say(Guidance(asked.value))
 
@@ -284,8 +298,11 @@ class Challenge:
         return asked not in _NEEDS_STRAIGHT or all(shown[movement] < 1.0 for movement in _POSES)
 
     def _has_held(self, movement: Movement, time: float) -> bool:
-        hold = self._p.blink_hold if movement is Movement.BLINK else self._p.hold
-        return movement in self._held and time - self._held[movement] >= hold
+        if movement not in self._held:
+            return False
+        if movement is Movement.BLINK:  # short beside the time between frames: it began between two of them
+            return time - self._begun[movement] >= self._p.blink_hold
+        return time - self._held[movement] >= self._p.hold
 
     def _is_neutral(self, shown: Mapping[Movement, float]) -> bool:
         """Pose and size near neutral; eyes and mouth only not in a movement, since people smile and talk."""
@@ -316,6 +333,10 @@ class Challenge:
     def _start(self) -> float:
         """When the current phase began."""
         return 0.0 if self._since is None else self._since
+
+    def _watched(self, time: float) -> float:
+        """Seconds for which the current phase has been watched without a gap."""
+        return time - max(self._start, self._resumed)
 
     def _enter(self, phase: _Phase, time: float) -> None:
         self._phase = phase

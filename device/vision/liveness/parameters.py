@@ -49,6 +49,7 @@ class ChallengeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     window: Seconds
     return_window: Seconds
     lost: Seconds
+    gap: Seconds
 
 
 class InjectionParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,7 +18,8 @@ from device.vision.stages.base import Findings, StageMachine, Step, failed, not_
 from device.vision.stages.document import Embedder
 
 MATCHES_WANTED: Final = 3
-MISMATCHES_ENOUGH: Final = 12
+LOOKS_ENOUGH: Final = 12
+"""Looks at the portrait in hand before anything is said against a person: a box too busy to look says nothing."""
 PORTRAIT_TO_FACE: Final = (0.08, 0.75)
 """Width of the printed portrait as a share of the live face's: a second person at the box is not that small,
 and a card held closer to the lens than the face is not larger (ICAO 9303-3: portraits are 22 to 35 mm wide)."""
@@ -72,7 +73,7 @@ class HoldingStage(StageMachine):
 
     @property
     def _mismatched(self) -> bool:
-        return self._mismatches >= MISMATCHES_ENOUGH and self._mismatches >= self._matches
+        return self._mismatches >= LOOKS_ENOUGH and self._mismatches >= self._matches
 
     def observe(self, frame: Frame) -> Step:
         if not self._able:
@@ -122,7 +123,9 @@ class HoldingStage(StageMachine):
         if self._matched:
             if self._apart.moved:
                 return [passed(check, METHOD)]
-            return [failed(check, Reason.MOVES_AS_PLANE, METHOD)]
+            if self._matches >= LOOKS_ENOUGH:
+                return [failed(check, Reason.MOVES_AS_PLANE, METHOD)]
+            return [not_performed(check, Reason.HOLDING_NOT_SEEN, METHOD)]
         if self._mismatched:
             return [failed(check, Reason.PORTRAIT_MISMATCH, METHOD)]
         nobody = self._with_person < PERSON_SEEN * self._looks

@@ -19,7 +19,9 @@ from device.vision.face.matcher import FaceMatcher
 from device.vision.face.view import FaceFinder, FaceScene, FaceView
 from device.vision.liveness.challenge import Challenge, ChallengeState, FaceState
 from device.vision.liveness.injection import InjectionWatch
+from device.vision.liveness.pace import Pace
 from device.vision.liveness.parallax import Parallax
+from device.vision.liveness.parameters import load_parameters
 from device.vision.liveness.passive import PassiveDetector
 from device.vision.stages.base import Findings, StageMachine, Step, failed, not_performed
 from device.vision.stages.document import Embedder
@@ -92,6 +94,7 @@ class SelfieStage(StageMachine):
         self._seen_at: float | None = None
         self._gone = False
         self._trouble: Reason | None = None
+        self._pace = Pace(load_parameters().challenge.gap)
 
     @property
     def done(self) -> bool:
@@ -113,6 +116,7 @@ class SelfieStage(StageMachine):
         return self._tools.embedder is None or len(probes) >= PROBES_WANTED
 
     def observe(self, frame: Frame) -> Step:
+        self._pace.look(frame.time)
         self._injection.add(frame)
         scene = self._tools.faces.look(frame.image)
         trouble = self._people(scene, frame.time)
@@ -187,6 +191,8 @@ class SelfieStage(StageMachine):
 
     def _why_not(self) -> Reason:
         """Why the stage ended before a check could be performed."""
+        if self._pace.mostly_unwatched:
+            return Reason.FRAMES_MISSED
         if self._seen_at is None:
             return Reason.FACE_NOT_FOUND
         return self._trouble or Reason.TIME_LIMIT
@@ -217,7 +223,7 @@ class SelfieStage(StageMachine):
         check, passive = Check.LIVENESS_PASSIVE, self._tools.passive
         if passive is None:
             return not_performed(check, Reason.MODEL_MISSING)
-        if not self._passive_scores:
+        if len(self._passive_scores) < PROBES_WANTED:
             return not_performed(check, self._why_not(), passive.name)
         score = passive.fuse(self._passive_scores)
         attack = score > passive.threshold
@@ -236,13 +242,14 @@ class SelfieStage(StageMachine):
         state = self._challenge_state
         if state is not None and state.result in (Result.PASS, Result.FAIL):
             return CheckReport(check, state.result, state.reason, method)
-        if state is not None and state.reason is not None and self._trouble is None:
+        unclear = self._trouble is not None or self._pace.mostly_unwatched
+        if state is not None and state.reason is not None and not unclear:
             return not_performed(check, state.reason, method)
         return not_performed(check, self._why_not(), method)
 
     def _depth(self) -> CheckReport:
         report = self._parallax.report()
-        if report.result is Result.NOT_PERFORMED and self._trouble is not None:
+        if report.result is Result.NOT_PERFORMED and (self._trouble is not None or self._pace.mostly_unwatched):
             return not_performed(report.check, self._why_not(), report.method)
         return report
 

@@ -107,6 +107,8 @@ def test_a_wrong_check_digit_is_looked_at_longer_and_then_fails() -> None:
     wrong = (LINES[0], LINES[1][:9] + digit + LINES[1][10:])
     fusion = fused(*[frame(wrong, 0.999)] * 2)
     assert not fusion.sure
+    few = fusion.result().checks[Check.DOCUMENT_CONSISTENCY]
+    assert (few.result, few.reason) == (Result.NOT_PERFORMED, Reason.EVIDENCE_WEAK), "time was over too soon to say it"
     for _ in range(4):
         fusion.add(frame(wrong, 0.999))
     assert fusion.sure

@@ -1,5 +1,8 @@
 """The challenge: people who do what is asked pass at any frame rate; each way of not doing it has its own reason."""
 
+import math
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +12,7 @@ from device.protocol import Guidance, Movement, Reason, Result
 from device.vision.liveness.challenge import Challenge
 from device.vision.liveness.parameters import FILE, load_parameters, parse_parameters
 from device.vision.liveness.sequence import draw_movements
-from tests.vision.liveness.person import face, moving, obedient, play
+from tests.vision.liveness.person import FPS, face, moving, obedient, play
 
 ALL = tuple(Movement)
 SEED = bytes(range(32))
@@ -155,6 +158,70 @@ def test_a_face_missed_for_a_few_frames_is_forgiven():
         Challenge(SEED, STEPS, ALL), lambda time, since, asked: None if time % 3 < 0.2 else do(time, since, asked)
     )
     assert state.result is Result.PASS
+
+
+# --- A busy box: frames that come late say nothing against anyone ---------------------------------------------------
+
+
+def late_frames(lag):
+    """Frame times as a worker sees them that needs `lag()` seconds for each frame of a camera of 15 a second."""
+    now = 100.0
+    while now < 280.0:
+        yield now
+        now = math.ceil(round((now + lag()) * FPS, 6) + 0.001) / FPS
+
+
+def play_late(challenge, react, lag):
+    asked, changed, state = None, 100.0, challenge.state
+    for time in late_frames(lag):
+        state = challenge.update(time, react(time, time - changed, asked))
+        if state.finished:
+            return state
+        if challenge.asked is not asked:
+            asked, changed = challenge.asked, time
+    return state
+
+
+def careful(delay):
+    """As `obedient`; a blink is as short as people make it, and done again while it is asked for."""
+
+    def react(time, since, asked):
+        if asked is Movement.BLINK:
+            return moving(Movement.BLINK) if since > delay and (since - delay) % 1.6 < 0.5 else face()
+        return obedient(delay)(time, since, asked)
+
+    return react
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(min_size=32, max_size=32), st.floats(0.0, 0.19) | st.floats(0.19, 2.5), st.floats(0.3, 1.0))
+def test_however_slow_the_box_nobody_fails_who_does_what_is_asked(seed, lag, delay):
+    state = play_late(Challenge(seed, STEPS, ALL), careful(delay), lambda: lag)
+    assert state.result is not Result.FAIL, state
+    assert state.result is Result.PASS or lag > 0.18, "five frames a second are enough"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(min_size=32, max_size=32), st.floats(0.02, 0.3), st.floats(0.3, 1.0), st.integers(0, 2**32))
+def test_where_the_box_stalls_now_and_then_nobody_fails(seed, share, delay, number):
+    chance = random.Random(number)
+
+    def lag():
+        return 0.05 + (chance.uniform(0.3, 2.5) if chance.random() < share else 0.0)
+
+    state = play_late(Challenge(seed, STEPS, ALL), careful(delay), lag)
+    assert state.result is not Result.FAIL, state
+
+
+def test_one_stall_does_not_stop_who_ignores_the_challenge_from_failing():
+    lags = iter([0.05] * 30 + [3.0] + [0.05] * 10_000)
+    state = play_late(Challenge(SEED, STEPS, ALL), lambda *_: face(), lambda: next(lags))
+    assert (state.result, state.reason) == (Result.FAIL, Reason.CHALLENGE_IGNORED)
+
+
+def test_what_was_not_watched_is_not_a_pass_either():
+    state = play_late(Challenge(SEED, STEPS, ALL), obedient(), lambda: 1.0)
+    assert state.result is None
 
 
 def test_time_standing_still_says_nothing():

@@ -78,3 +78,14 @@ def test_without_a_straight_view_afterwards_nobody_is_matched(after):
     assert not selfie.done
     assert match_of(selfie).result is Result.NOT_PERFORMED
     assert match_of(selfie).reason in (Reason.TIME_LIMIT, Reason.FACE_QUALITY)
+
+
+def test_a_box_too_busy_to_look_says_so_and_nothing_of_the_person():
+    selfie = stage([2.0] * 12)
+    rng = np.random.default_rng(2)
+    for number in range(2):  # too few for a match, and they come late
+        image = rng.integers(60, 200, (48, 64, 3), dtype=np.uint8)
+        selfie.observe(Frame(image, 2.0 * number, number, CAMERA))
+    reports = {report.check: report for report in selfie.reports()}
+    for check in (Check.FACE_MATCH, Check.LIVENESS_CHALLENGE, Check.LIVENESS_PARALLAX):
+        assert (reports[check].result, reports[check].reason) == (Result.NOT_PERFORMED, Reason.FRAMES_MISSED)
