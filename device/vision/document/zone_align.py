@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from device.vision.document.national import RESIDENT_NUMBER
 from device.vision.document.zone_line import SLACK, ZoneLine, clearness
 
 LENGTHS: Final = (30, 36, 44)  # characters a line: Doc 9303-5 (TD1), -6 (TD2), -4 (TD3); visas -7 have 36 and 44
@@ -77,3 +78,12 @@ def _cut_to(lines: Sequence[ZoneLine], length: int) -> list[ZoneLine]:
     ]
     best = max(edges, key=lambda edge: sum(run[at + SLACK] for at, run in zip(shifts(edge), sums, strict=True)))
     return [line.window(shift, length) for line, shift in zip(lines, shifts(best), strict=True)]
+
+
+def number_lines(lines: Sequence[ZoneLine]) -> Iterator[ZoneLine]:
+    """Where a resident card's number could be: the clearest places of each line, if they stand alone."""
+    for line in lines:
+        start = int(clearness(line.reading, RESIDENT_NUMBER).argmax()) - SLACK
+        number = line.window(start, RESIDENT_NUMBER)
+        if not number.evidence.cut_off:
+            yield number

@@ -89,6 +89,20 @@ def test_a_clear_wrong_number_is_not_repaired(text: str, index: int, character: 
         assert reading is None or not reading.consistent
 
 
+@pytest.mark.parametrize(
+    ("index", "character", "reason"),
+    [(6, "5", Reason.DATE_IMPOSSIBLE), (10, "7", Reason.DATE_IMPOSSIBLE), (0, "0", Reason.CHARACTERS_NOT_ALLOWED)],
+)
+def test_a_clear_digit_that_may_not_stand_there_is_read_as_printed(index: int, character: str, reason: Reason) -> None:
+    changed = WITH_X[:index] + character + WITH_X[index + 1 :]
+    reading = national.read_resident_card(evidence(changed), TODAY)
+    assert reading is not None
+    assert reading.number.text == changed
+    assert reading.number.reason is reason
+    assert not reading.consistent
+    assert reading.plausible
+
+
 def test_other_lines_are_no_card() -> None:
     assert national.read_resident_card(evidence("ABCDEFGHIJKLMNOPQR"), TODAY) is None
     assert national.read_resident_card(evidence("12345"), TODAY) is None
