@@ -155,6 +155,12 @@ def resident_number(text: str, today: datetime.date) -> NationalNumber:
     return NationalNumber("cn_ric", number, checks, born if possible else None, sex)
 
 
+def compose_resident_number(region: str, born: datetime.date, sequence: int) -> str:
+    """A number with the right check character; `sequence` is 0 to 999, odd for men."""
+    body = f"{region}{born:%Y%m%d}{sequence:03d}"
+    return body + next(character for character in "0123456789X" if _sum(body + character) == 1)
+
+
 def _sum(number: str) -> int:
     values = (10 if character == "X" else int(character) for character in number)
     return sum(weight * value for weight, value in zip(_WEIGHTS, values, strict=True)) % 11

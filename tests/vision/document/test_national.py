@@ -42,6 +42,11 @@ def test_every_right_number_is_right(text: str) -> None:
     assert number.sex == ("M" if int(text[16]) % 2 else "F")
 
 
+@given(st.sampled_from(REGIONS), st.dates(datetime.date(1900, 1, 1), datetime.date(2025, 12, 31)), st.integers(0, 999))
+def test_composed_numbers_have_the_check_character_of_the_table(region: str, born: datetime.date, number: int) -> None:
+    assert national.compose_resident_number(region, born, number) == _number(region, born, number)
+
+
 @given(NUMBERS, st.integers(0, 17), st.sampled_from("0123456789X"))
 def test_every_single_change_is_caught(text: str, index: int, character: str) -> None:
     changed = text[:index] + character + text[index + 1 :]
