@@ -1,4 +1,4 @@
-"""Measures the document reader on rendered photographs (`textline_scenes.py`).
+"""Measures the document reader on rendered photographs (`textline_scenes.py`, `resident_scenes.py`).
 
 In: a seed and a count. Out: on stdout, how many zones are exactly right by the height of their characters and by
 layout, how many were called consistent, and every wrong text that was. With `--altered` every zone has one character
@@ -21,24 +21,35 @@ from typing import Any
 import cv2
 
 from device.evaluation.documents import CALENDAR
-from device.vision.document.reader import DocumentReader
+from device.vision.document.reader import DocumentReader, DocumentReading
 from device.vision.inference.manifest import load_manifest
+from models.training import resident_scenes
+from models.training.resident_scenes import ResidentCards
 from models.training.textline_scenes import SIZES, STANDARD, TODAY, Scene, Scenes
 
 BINS = (0, 7, 9, 12, 16, 24, 99)
 Row = dict[str, Any]
 
 
+def said(reading: DocumentReading) -> tuple[tuple[str, ...], bool]:
+    """The lines as read, and whether every rule but the calendar's holds."""
+    if reading.card is not None:
+        return (reading.card.number.text,), reading.card.consistent
+    if reading.mrz is not None:
+        return reading.mrz.lines, reading.mrz.reason in CALENDAR
+    return (), False
+
+
 def measured(reader: DocumentReader, scene: Scene, index: int) -> Row:
     """What came of one scene."""
     reading = reader.read(scene.image)
-    lines = reading.mrz.lines if reading.mrz is not None else ()
+    lines, consistent = said(reading)
     return {
         "index": index,
         "layout": scene.layout,
         "capital": round(scene.capital, 2),
         "exact": lines == scene.lines,
-        "consistent": reading.mrz is not None and reading.mrz.reason in CALENDAR,
+        "consistent": consistent,
         "cpu_ms": round(reading.cpu_ms, 1),
         "printed": scene.lines,
         "read": lines,
@@ -59,14 +70,7 @@ def rows(settings: Row, count: int, log: Path | None) -> Iterator[Row]:
     """Every scene's row, of earlier runs and of this one."""
     before = kept(log, settings)[:count]
     yield from before
-    scenes = Scenes(
-        settings["seed"],
-        altered=settings["altered"],
-        hard=settings["hard"],
-        capital=(settings["low"], settings["high"]),
-        layouts=tuple(settings["layouts"]),
-        frame=tuple(settings["frame"]) if settings["frame"] else None,
-    )
+    scenes = _scenes(settings)
     reader = DocumentReader(load_manifest(), today=TODAY, thorough=False)
     if log is not None and not log.exists():
         log.write_text(json.dumps(settings) + "\n", encoding="utf-8")
@@ -76,6 +80,21 @@ def rows(settings: Row, count: int, log: Path | None) -> Iterator[Row]:
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         yield row
+
+
+def _scenes(settings: Row) -> Scenes:
+    layouts = tuple(settings["layouts"])
+    if resident_scenes.LAYOUT in layouts and len(layouts) > 1:
+        raise SystemExit(f"{resident_scenes.LAYOUT} has no zone: it is measured by itself")
+    kind = ResidentCards if resident_scenes.LAYOUT in layouts else Scenes
+    return kind(
+        settings["seed"],
+        altered=settings["altered"],
+        hard=settings["hard"],
+        capital=(settings["low"], settings["high"]),
+        layouts=layouts,
+        frame=tuple(settings["frame"]) if settings["frame"] else None,
+    )
 
 
 def show(found: list[Row]) -> None:
@@ -88,7 +107,7 @@ def show(found: list[Row]) -> None:
 
     for low, high in pairwise(BINS):
         share(f"characters {low}-{high} px", lambda row, low=low, high=high: low <= row["capital"] < high)
-    for layout in SIZES:
+    for layout in (*SIZES, resident_scenes.LAYOUT):
         share(layout, lambda row, layout=layout: row["layout"] == layout)
     wrong = [row for row in found if row["consistent"] and not row["exact"]]
     for row in wrong:
@@ -107,7 +126,7 @@ def main() -> None:
     parser.add_argument("--altered", action="store_true")
     parser.add_argument("--low", type=float, default=9.0, help="smallest height of characters, px")
     parser.add_argument("--high", type=float, default=28.0, help="largest height of characters, px")
-    parser.add_argument("--layouts", nargs="+", choices=list(SIZES), default=list(STANDARD))
+    parser.add_argument("--layouts", nargs="+", choices=[*SIZES, resident_scenes.LAYOUT], default=list(STANDARD))
     parser.add_argument("--frame", nargs=2, type=int, metavar="PX", help="width and height; small ones are cheap")
     parser.add_argument("--log", type=Path)
     arguments = parser.parse_args()

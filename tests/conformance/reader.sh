@@ -24,8 +24,10 @@ step "payloads of licences held before the emulated camera; images of other proj
 "$bin/python" -m models.training.barcodes "$data/barcodes"
 step "parsers, layouts, vectors, hypothesis; ten thousand mutated payloads"
 "$bin/python" -m pytest tests/vision/document -q --timeout=900
-step "national layouts; $scenes zones with one altered character"
+step "national layouts; resident cards, as they are and with one altered digit; $scenes zones with one altered character"
 "$bin/python" -m models.training.textline_measure --count 200 --layouts FRENCH-ID SWISS-LICENCE FRENCH-LICENCE LICENCE
+"$bin/python" -m models.training.textline_measure --count 200 --layouts GB11643
+"$bin/python" -m models.training.textline_measure --count 200 --layouts GB11643 --altered
 "$bin/python" -m models.training.textline_measure --count "$scenes" --altered --seed 5000 --frame 480 360 --log "$log"
 step "ten thousand mutated pictures"
 VOUCHBOX_HOSTILE=1 "$bin/python" -m pytest tests/vision/document/test_hostile.py -q -s -k pictures --timeout=14400

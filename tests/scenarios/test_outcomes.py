@@ -2,7 +2,8 @@
 
 import pytest
 
-from device.protocol import Check, Outcome, Reason
+from device.protocol import Check, Outcome, Reason, Result
+from device.vision.camera.emulation.scenario import BUILT_IN
 from tests.scenarios.conftest import play
 
 EXPECTED = {
@@ -25,7 +26,17 @@ def test_it_ends_with_its_reason_and_is_never_verified(instruments, scenario):
     assert played.outcome is outcome, played.checks
 
 
-@pytest.mark.parametrize("scenario", ["standard", "identity_card"])
+def test_a_resident_card_with_an_altered_number_is_rejected(instruments, tmp_path):
+    scenario = tmp_path / "altered.toml"
+    text = (BUILT_IN / "resident_card.toml").read_text()
+    scenario.write_text(f'{text}\n[document.tampering]\nline = 1\ncolumn = 9\ncharacter = "3"\n')
+    played = play(str(scenario), instruments)
+    assert played.checks[Check.DOCUMENT_READ].result is Result.PASS
+    assert played.checks[Check.DOCUMENT_CONSISTENCY].reason is Reason.CHECK_DIGIT_WRONG
+    assert played.outcome is Outcome.REJECTED
+
+
+@pytest.mark.parametrize("scenario", ["standard", "identity_card", "resident_card"])
 def test_an_honest_person_is_verified(instruments, scenario):
     played = play(scenario, instruments)
     assert played.outcome is Outcome.VERIFIED, played.checks

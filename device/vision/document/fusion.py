@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +24,10 @@ from device.vision.document.consistency import Judgement
 from device.vision.document.evidence import LineEvidence
 from device.vision.document.mrz import MrzReading
 from device.vision.document.mrz_fields import DocumentFields
-from device.vision.document.national import CardReading, read_resident_card
+from device.vision.document.national import RESIDENT_NUMBER, CardReading, read_resident_card
 from device.vision.document.parameters import parameters
 from device.vision.document.reader import DocumentReading
 from device.vision.document.seal import Seal
-
-RESIDENT_NUMBER: Final = 18  # characters, GB 11643
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,15 @@ SCHEMES: Final[Mapping[str, str]] = {
 """State (ICAO code) to the scheme of python-stdnum, `country_name`."""
 _KNOWN: Final = frozenset(SCHEMES.values())
 MAX_LENGTH: Final = 40
+RESIDENT_NUMBER: Final = 18
+"""Characters of a Chinese resident identity number (GB 11643)."""
 
-_WEIGHTS: Final = tuple(pow(2, 17 - index, 11) for index in range(18))
+_WEIGHTS: Final = tuple(pow(2, RESIDENT_NUMBER - 1 - index, 11) for index in range(RESIDENT_NUMBER))
 """ISO 7064 MOD 11-2: the weighted sum of all characters, X counting ten, leaves 1."""
 _POSITIONS: Final = ("123456789", *["0123456789"] * 5, "12", "089", *["0123456789"] * 2, "01", "0123456789", "0123",
                      *["0123456789"] * 4, "0123456789X")  # fmt: skip
 """What GB 11643 lets each position hold; births of the 19th, 20th and 21st century."""
+_DIGITS: Final = np.array([INDEX[digit] for digit in "0123456789"])
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ class CardReading:
     def consistent(self) -> bool:
         """Whether every rule holds and the evidence carries the text."""
         return all(result is Result.PASS for result, _ in self.checks.values())
+
+    @property
+    def plausible(self) -> bool:
+        """Whether it is such a number, right or wrong: what one wrong digit leaves right, other digits hardly have."""
+        return any(self.checks[name][0] is Result.PASS for name in ("region", "date_of_birth_possible"))
 
 
 def judge(scheme: str, text: str, today: datetime.date) -> NationalNumber | None:
@@ -147,6 +155,12 @@ def resident_number(text: str, today: datetime.date) -> NationalNumber:
     return NationalNumber("cn_ric", number, checks, born if possible else None, sex)
 
 
+def compose_resident_number(region: str, born: datetime.date, sequence: int) -> str:
+    """A number with the right check character; `sequence` is 0 to 999, odd for men."""
+    body = f"{region}{born:%Y%m%d}{sequence:03d}"
+    return body + next(character for character in "0123456789X" if _sum(body + character) == 1)
+
+
 def _sum(number: str) -> int:
     values = (10 if character == "X" else int(character) for character in number)
     return sum(weight * value for weight, value in zip(_WEIGHTS, values, strict=True)) % 11
@@ -165,14 +179,15 @@ def read_resident_card(line: LineEvidence, today: datetime.date) -> CardReading 
     """Read the number line of a Chinese resident identity card. None if it has not 18 characters, or is not digits.
 
     As with machine readable zones (`mrz.py`), the check character settles what the pixels leave open, up to
-    `repair_gap`; a number printed with a wrong one is read as printed.
+    `repair_gap`; a number printed with a wrong one is read as printed, and so is a digit that may not stand in its
+    place, if it is too clear to give way.
     """
-    if len(line) != len(_POSITIONS):
+    if len(line) != RESIDENT_NUMBER:
         return None
     limits = parameters("mrz")
     logs = np.log(np.maximum(line.probabilities.astype(np.float64), limits["floor"]))
     columns = [np.array([INDEX[character] for character in allowed]) for allowed in _POSITIONS]
-    free = [int(allowed[row[allowed].argmax()]) for row, allowed in zip(logs, columns, strict=True)]
+    free = [_as_printed(row, allowed, limits["alphabet_gap"]) for row, allowed in zip(logs, columns, strict=True)]
     cost = sum(float(row.max() - row[index]) for row, index in zip(logs, free, strict=True))
     if cost > len(_POSITIONS) * limits["repair_gap"]:
         return None
@@ -198,6 +213,12 @@ def read_resident_card(line: LineEvidence, today: datetime.date) -> CardReading 
         national_number=number.text,
     )
     return CardReading(number, fields, checks)
+
+
+def _as_printed(row: np.ndarray, allowed: np.ndarray, gap: float) -> int:
+    """The likeliest column that may stand here, or the likeliest digit if that is clearer by more than `gap`."""
+    best, digit = int(allowed[row[allowed].argmax()]), int(_DIGITS[row[_DIGITS].argmax()])
+    return digit if row[digit] - row[best] > gap else best
 
 
 def _search(logs: np.ndarray, columns: list[np.ndarray]) -> tuple[list[int], float, float]:

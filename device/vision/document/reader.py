@@ -25,6 +25,7 @@ from device.vision.document.barcode import Barcode, read_barcodes
 from device.vision.document.evidence import LineEvidence
 from device.vision.document.geometry import Grey, Pyramid
 from device.vision.document.mrz import MrzReading
+from device.vision.document.national import CardReading
 from device.vision.document.parameters import parameters
 from device.vision.document.textline import TextLineReader
 from device.vision.document.zone import ZoneReader
@@ -47,6 +48,7 @@ class DocumentReading:
     guidance: what the person should do, or None where the zone was read and its rules hold.
     cpu_ms: CPU time of this thread's process, milliseconds.
     has_zone: whether a zone or a barcode is on this side, readable or not.
+    card: what the number of a resident identity card says, or None; `lines` is then that number.
     """
 
     quad: NDArray[np.float32] | None
@@ -57,6 +59,7 @@ class DocumentReading:
     guidance: Guidance | None
     cpu_ms: float
     has_zone: bool = False
+    card: CardReading | None = None
 
 
 class DocumentReader:
@@ -102,6 +105,7 @@ class DocumentReader:
             guidance=self._guidance(grey, zone, quad is not None or bool(barcodes)),
             cpu_ms=(time.process_time() - began) * 1000,
             has_zone=self._clear(lines) or bool(barcodes),
+            card=zone.card,
         )
 
     def _clear(self, lines: list[ZoneLine]) -> bool:

@@ -11,7 +11,7 @@ first one lies, and only cut again where they do not lie so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -38,6 +38,15 @@ NEARLY_AS_HIGH: Final = 0.06  # ln of the height of capitals, and of the pitch, 
 MARGIN: Final = 18.0  # px of the strip left free at each end of the first cut
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A band's best line as it was read, the box that it was looked for in, and whether the band stands on its head."""
+
+    line: ZoneLine
+    box: TextBox
+    turned: bool
+
+
 class ZoneReader:
     """Cuts and reads the lines of bands; `limits` is the table `zone` of `models/document.toml`."""
 
@@ -46,14 +55,15 @@ class ZoneReader:
 
     def read(self, pyramid: Pyramid, band: Band) -> list[ZoneLine]:
         """The lines of one zone in reading order, each as long as it was seen; empty if this is other print."""
-        first = self._way_up(pyramid, band)
-        if first is None:
-            return []
-        line, box, turned = first
-        boxes = [other.turned() if turned else other for other in band.lines]
-        found = [line]
+        start = self.start(pyramid, band)
+        return self.around(pyramid, band, start) if start is not None else []
+
+    def around(self, pyramid: Pyramid, band: Band, start: Start) -> list[ZoneLine]:
+        """The same, where the band's best line is known."""
+        boxes = [other.turned() if start.turned else other for other in band.lines]
+        found = [start.line]
         for other in boxes:
-            if len(found) < MAX_LINES and other != box and not _known(other, found):
+            if len(found) < MAX_LINES and other != start.box and not _known(other, found):
                 self._add(pyramid, found, other)
         self._beside(pyramid, found)
         clearest = max(each.reading.clarity for each in found)
@@ -85,8 +95,8 @@ class ZoneReader:
             return None
         return line.window(int(clearness(line.reading, length).argmax()) - SLACK, length)
 
-    def _way_up(self, pyramid: Pyramid, band: Band) -> tuple[ZoneLine, TextBox, bool] | None:
-        """The band's best line, its box, and whether the band stands on its head."""
+    def start(self, pyramid: Pyramid, band: Band) -> Start | None:
+        """The band's best line, whichever way up it stands; None if this is other print."""
         boxes = sorted(band.lines, key=lambda box: -box.length)[:2]
         best: tuple[float, StripMap, StripReading, TextBox, bool] | None = None
         enough = 2 * self._limits["characters"]
@@ -103,7 +113,7 @@ class ZoneReader:
         line = self._second_cut(pyramid, best[1], best[2])
         if line is None or line.reading.clarity < limits["clarity"]:
             return None
-        return line, best[3], best[4]
+        return Start(line, best[3], best[4])
 
     def _first_cut(self, pyramid: Pyramid, box: TextBox) -> tuple[StripMap, StripReading | None]:
         room = self._lines.width - 2 * MARGIN

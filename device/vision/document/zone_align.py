@@ -10,8 +10,12 @@ from typing import Final
 
 import numpy as np
 
+from device.vision.document.evidence import ALPHABET
+from device.vision.document.national import RESIDENT_NUMBER
 from device.vision.document.zone_line import SLACK, ZoneLine, clearness
 
+IS_DIGIT: Final = np.array([character.isdigit() for character in ALPHABET])
+MOSTLY_DIGITS: Final = 14  # of a resident number's 17 or 18; a smudge or the X may be taken for a letter
 LENGTHS: Final = (30, 36, 44)  # characters a line: Doc 9303-5 (TD1), -6 (TD2), -4 (TD3); visas -7 have 36 and 44
 
 
@@ -77,3 +81,15 @@ def _cut_to(lines: Sequence[ZoneLine], length: int) -> list[ZoneLine]:
     ]
     best = max(edges, key=lambda edge: sum(run[at + SLACK] for at, run in zip(shifts(edge), sums, strict=True)))
     return [line.window(shift, length) for line, shift in zip(lines, shifts(best), strict=True)]
+
+
+def number_lines(lines: Sequence[ZoneLine]) -> Iterator[ZoneLine]:
+    """Where a resident card's number could be: the clearest places of each line, if they stand alone."""
+    for line in lines:
+        start = int(clearness(line.reading, RESIDENT_NUMBER).argmax()) - SLACK
+        seen = line.reading.probabilities[max(start, 0) : start + RESIDENT_NUMBER].argmax(axis=1)
+        if int(IS_DIGIT[seen].sum()) < MOSTLY_DIGITS:  # said at once of nearly every line of a zone
+            continue
+        number = line.window(start, RESIDENT_NUMBER)
+        if not number.cut_off:
+            yield number

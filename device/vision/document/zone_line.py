@@ -49,10 +49,11 @@ class ZoneLine:
     def evidence(self) -> LineEvidence:
         """What a decoder needs of it."""
         probabilities = self.reading.probabilities if self.seen is None else self.seen
-        return LineEvidence(probabilities, self.box.quad(rise=0.75), self._cut_off)
+        return LineEvidence(probabilities, self.box.quad(rise=0.75), self.cut_off)
 
     @property
-    def _cut_off(self) -> bool:
+    def cut_off(self) -> bool:
+        """Whether clear characters go on beyond one of its ends."""
         count = len(self.reading)
         return any(int(_clear(self.reading.window(at, ENDS)).sum()) >= 2 for at in (-ENDS, count))
 

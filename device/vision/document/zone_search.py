@@ -1,6 +1,7 @@
 """Looks for the machine readable zone in one picture: proposals are read, likeliest first, until one is a zone.
 
 In: a grey image. Out: a `Zone`, its lines and what the standard makes of them; an empty one if nothing looks like it.
+The number of a Chinese resident identity card, a line of 18 that stands alone, counts as a zone too.
 
 The coarse levels of the picture are searched first (locate.py), and what is found on the first of them is read at once
 only if it looks very much like a zone. A zone whose rules hold ends the search at once, one that is seen
@@ -21,8 +22,9 @@ from device.vision.document.geometry import Grey, Pyramid, TextBox
 from device.vision.document.locate import Band, stages
 from device.vision.document.mrz import MrzReading
 from device.vision.document.mrz_layouts import LAYOUTS
+from device.vision.document.national import CardReading, read_resident_card
 from device.vision.document.zone import ZoneReader
-from device.vision.document.zone_align import LENGTHS, alignments
+from device.vision.document.zone_align import LENGTHS, alignments, number_lines
 from device.vision.document.zone_line import ZoneLine
 
 LINES_OF: Final = {30: 3, 36: 2, 44: 2}
@@ -36,25 +38,33 @@ DIGIT_WORTH: Final = 2.3
 
 @dataclass(frozen=True, eq=False)
 class Zone:
-    """Lines that could be a zone, top to bottom, and what the standard makes of them."""
+    """Lines that could be a zone, top to bottom, and what the standard makes of them; or the line that could be a
+    resident card's number, and the card."""
 
     lines: list[ZoneLine] = field(default_factory=list)
     reading: MrzReading | None = None
+    card: CardReading | None = None
 
     @property
     def holds(self) -> bool:
         """Whether it was read for sure: its rules hold, or all that speaks against it is the calendar."""
+        if self.card is not None:
+            return self.card.consistent
         return self.reading is not None and self.reading.reason in (None, Reason.DOCUMENT_EXPIRED)
 
     @property
     def digits_held(self) -> int:
         """How many of its check digits hold; by chance one in ten does."""
+        if self.card is not None:
+            return sum(result is Result.PASS for result, _ in self.card.number.checks.values())
         checks = self.reading.checks if self.reading is not None else {}
         return sum(name in DIGITS and result is Result.PASS for name, (result, _) in checks.items())
 
     @property
     def plausible(self) -> bool:
         """Whether it is a zone, right or wrong, and no pattern that looks like characters."""
+        if self.card is not None:
+            return self.card.plausible
         if self.reading is None:
             return False
         return self.reading.checks["characters"][0] is Result.PASS or self.digits_held > 1
@@ -85,7 +95,7 @@ class ZoneSearch:
         if zone.holds or not zone.plausible:
             return zone
         lines = [self._zones.again(pyramid, line) for line in zone.lines]
-        return _decoded(lines, today)
+        return _decoded(lines, today) if zone.card is None else _card(lines[0], today)
 
     def _first(self, pyramid: Pyramid, grey: Grey, today: datetime.date) -> Zone:
         ends = time.thread_time() + self._limits["budget_ms"] / 1000
@@ -103,7 +113,13 @@ class ZoneSearch:
 
     def _of_band(self, pyramid: Pyramid, band: Band, today: datetime.date) -> Iterator[Zone]:
         """What the lines of one band could be."""
-        for aligned in alignments(self._zones.read(pyramid, band)):
+        start = self._zones.start(pyramid, band)
+        if start is None:
+            return
+        yield from _cards([start.line], today)
+        read = self._zones.around(pyramid, band, start)
+        yield from _cards([line for line in read if line is not start.line], today)
+        for aligned in alignments(read):
             for lines in _candidates(aligned):
                 yield _decoded(lines, today)
                 if len(lines) == 2 and lines[0].evidence.text.startswith(SWISS):
@@ -124,6 +140,18 @@ def _untried(bands: list[Band], tried: set[TextBox]) -> list[Band]:
 
 def _decoded(lines: list[ZoneLine], today: datetime.date) -> Zone:
     return Zone(lines, mrz.decode([line.evidence for line in lines], today))
+
+
+def _card(line: ZoneLine, today: datetime.date) -> Zone:
+    return Zone([line], None, read_resident_card(line.evidence, today))
+
+
+def _cards(lines: list[ZoneLine], today: datetime.date) -> Iterator[Zone]:
+    """Those of the lines that could be a resident card's number."""
+    for line in number_lines(lines):
+        zone = _card(line, today)
+        if zone.card is not None:
+            yield zone
 
 
 def _candidates(lines: list[ZoneLine]) -> list[list[ZoneLine]]:

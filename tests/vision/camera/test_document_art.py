@@ -14,6 +14,7 @@ from device.vision.camera.emulation.portrait import load_portrait
 from device.vision.camera.emulation.printing import DOTS
 from device.vision.camera.emulation.scenario import Document, Fields, Holding, Tampering, load_scenario
 from device.vision.document.mrz_layouts import check_digit
+from device.vision.document.national import resident_number
 
 TODAY = datetime.date(2030, 5, 17)
 
@@ -40,6 +41,16 @@ def test_a_card_has_its_zone_on_the_back() -> None:
     assert art.back.shape == art.front.shape
 
 
+def test_a_resident_card_has_a_right_number_of_its_birth_date_on_the_front() -> None:
+    art = drawn(load_scenario("resident_card").document)
+    assert art.back is None
+    (number,) = art.printed
+    born = TODAY - datetime.timedelta(days=load_scenario("resident_card").document.fields.born_days_ago)
+    assert number[6:14] == born.strftime("%Y%m%d")
+    assert resident_number(number, TODAY).valid
+    assert resident_number(number, TODAY).sex == "F"
+
+
 def test_dates_move_with_the_day() -> None:
     expired = drawn(load_scenario("expired_document").document).printed[1][21:27]
     assert expired < TODAY.strftime("%y%m%d")
@@ -58,13 +69,13 @@ def test_tampering_that_changes_nothing_is_a_mistake() -> None:
 
 
 def test_the_portrait_is_printed_large_enough_to_match() -> None:
-    for name in ("standard", "identity_card"):
+    for name in ("standard", "identity_card", "resident_card"):
         left, top, right, bottom = drawn(load_scenario(name).document).portrait_box
         assert 300 <= (bottom - top) * DOTS <= 500
         assert 0.7 < (right - left) / (bottom - top) < 0.85
 
 
-@pytest.mark.parametrize("layout", ["TD3", "TD1"])
+@pytest.mark.parametrize("layout", ["TD3", "TD1", "GB11643"])
 def test_characters_are_at_least_14_pixels_high_as_the_document_is_held(layout: str) -> None:
     art = drawn(Document(layout=layout))
     how = Holding()

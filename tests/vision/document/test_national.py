@@ -42,6 +42,11 @@ def test_every_right_number_is_right(text: str) -> None:
     assert number.sex == ("M" if int(text[16]) % 2 else "F")
 
 
+@given(st.sampled_from(REGIONS), st.dates(datetime.date(1900, 1, 1), datetime.date(2025, 12, 31)), st.integers(0, 999))
+def test_composed_numbers_have_the_check_character_of_the_table(region: str, born: datetime.date, number: int) -> None:
+    assert national.compose_resident_number(region, born, number) == _number(region, born, number)
+
+
 @given(NUMBERS, st.integers(0, 17), st.sampled_from("0123456789X"))
 def test_every_single_change_is_caught(text: str, index: int, character: str) -> None:
     changed = text[:index] + character + text[index + 1 :]
@@ -87,6 +92,20 @@ def test_a_clear_wrong_number_is_not_repaired(text: str, index: int, character: 
     assert reading is None or reading.number.text == changed or not reading.consistent
     if changed != text:
         assert reading is None or not reading.consistent
+
+
+@pytest.mark.parametrize(
+    ("index", "character", "reason"),
+    [(6, "5", Reason.DATE_IMPOSSIBLE), (10, "7", Reason.DATE_IMPOSSIBLE), (0, "0", Reason.CHARACTERS_NOT_ALLOWED)],
+)
+def test_a_clear_digit_that_may_not_stand_there_is_read_as_printed(index: int, character: str, reason: Reason) -> None:
+    changed = WITH_X[:index] + character + WITH_X[index + 1 :]
+    reading = national.read_resident_card(evidence(changed), TODAY)
+    assert reading is not None
+    assert reading.number.text == changed
+    assert reading.number.reason is reason
+    assert not reading.consistent
+    assert reading.plausible
 
 
 def test_other_lines_are_no_card() -> None:

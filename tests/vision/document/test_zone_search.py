@@ -6,14 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
+from device.protocol import Reason, Result
 from device.vision.document.geometry import Pyramid, TextBox
 from device.vision.document.locate import find_bands, stages
 from device.vision.document.parameters import parameters
 from device.vision.document.textline import TextLineReader
 from device.vision.document.zone import ZoneReader
-from device.vision.document.zone_align import alignments
+from device.vision.document.zone_align import alignments, number_lines
 from device.vision.document.zone_search import Zone, ZoneSearch
 from device.vision.inference.manifest import load_manifest
+from models.training.resident_scenes import ResidentCards
 from models.training.textline_scenes import Scenes
 from models.training.textline_stress import cloth, laid, text_page
 from tests.vision.document import scenes
@@ -47,6 +49,41 @@ def test_national_layouts(search: ZoneSearch, layout: str) -> None:
     assert said(zone) == scene.lines
     assert zone.reading is not None
     assert zone.reading.layout == layout
+
+
+def test_the_number_of_a_resident_card_is_read_alone(search: ZoneSearch) -> None:
+    """Labels stand on the number's line, and it is shorter than any zone's."""
+    cards = ResidentCards(19, hard=0.25, capital=(12.0, 22.0))
+    for index in range(6):
+        scene = cards.at(index)
+        zone = search.find(grey_of(scene.image), TODAY)
+        assert zone.card is not None
+        assert (zone.card.number.text,) == scene.lines
+        assert zone.card.consistent
+        assert zone.holds
+        assert zone.reading is None
+        assert len(zone.lines) == 1
+
+
+def test_a_wrong_resident_number_is_read_as_printed(search: ZoneSearch) -> None:
+    cards = ResidentCards(20, hard=0.25, capital=(12.0, 22.0), altered=True)
+    for index in range(6):
+        scene = cards.at(index)
+        zone = search.find(grey_of(scene.image), TODAY)
+        assert zone.card is not None
+        assert (zone.card.number.text,) == scene.lines
+        assert zone.card.checks["check_digit"] == (Result.FAIL, Reason.CHECK_DIGIT_WRONG)
+        assert not zone.holds
+
+
+def test_a_part_of_a_zone_is_no_resident_number(zones: ZoneReader) -> None:
+    """Eighteen digits inside a line do not stand alone."""
+    scene = Scenes(41, hard=0.1, capital=(13.0, 14.0), layouts=("SWISS-LICENCE",)).sample()
+    picture = grey_of(scene.image)
+    pyramid = Pyramid(picture)
+    lines = next(found for band in find_bands(picture) if (found := zones.read(pyramid, band)))
+    assert any(sum(map(str.isdigit, line.evidence.text)) >= 18 for line in lines)
+    assert list(number_lines(lines)) == []
 
 
 @pytest.mark.parametrize("ground", ["page of print", "patterned cloth"])

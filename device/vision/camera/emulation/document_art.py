@@ -2,7 +2,8 @@
 
 In: what a scenario says is on the document, and a portrait. Out: `DocumentArt`: the printed sides as images, their
 size in millimetres, and the machine readable lines as printed and as they would be right. Zones follow Doc 9303-4
-(TD3) and 9303-5 (TD1).
+(TD3) and 9303-5 (TD1). The front of a Chinese resident identity card has a number by GB 11643 instead; its labels are
+in Latin letters, since the emulator carries no Chinese font.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from device.vision.camera.emulation.printing import LINE_PITCH, TD1_LINE_PITCH, 
 from device.vision.camera.emulation.scenario import Document, Fields, Tampering
 from device.vision.document.mrz_fields import DocumentFields, PartialDate
 from device.vision.document.mrz_layouts import compose
+from device.vision.document.national import compose_resident_number
 
-PAPERS: Final = {"TD3": (214, 226, 232), "TD1": (226, 230, 214)}
+PAPERS: Final = {"TD3": (214, 226, 232), "TD1": (226, 230, 214), "GB11643": (226, 232, 236)}
 TD3_SIZE: Final = (125.0, 88.0)
 TD1_SIZE: Final = (85.6, 53.98)
 """Millimetres (ISO/IEC 7810 ID-3 and ID-1)."""
+RESIDENT_CARD: Final = "GB11643"
+REGION: Final = "110101"
+"""GB/T 2260. With it goes sequence 0 or 1: a specimen's number should be nobody's, and sequences begin with 1."""
 
 _CODES: Final = {"passport": "P", "identity_card": "I", "residence_permit": "IR", "visa": "V"}
 
@@ -59,13 +64,20 @@ def draw_document(document: Document, portrait: Image, today: datetime.date, see
         ConfigurationError: a field does not fit the layout, or the tampering changes nothing.
     """
     fields = document_fields(document, today)
+    true = _lines(document.layout, fields)
+    printed = _tamper(true, document.tampering)
+    draw = {"TD1": _draw_card, RESIDENT_CARD: _draw_resident_card}.get(document.layout, _draw_passport)
+    return draw(fields, portrait, printed, true, seed)
+
+
+def _lines(layout: str, fields: DocumentFields) -> tuple[str, ...]:
+    if layout == RESIDENT_CARD:
+        assert fields.date_of_birth is not None
+        return (compose_resident_number(REGION, fields.date_of_birth.latest, int(fields.sex == "M")),)
     try:
-        true = compose(document.layout, fields)
+        return compose(layout, fields)
     except InputError as error:
         raise ConfigurationError(f"scenario: document.fields: {error}") from error
-    printed = _tamper(true, document.tampering)
-    draw = _draw_card if document.layout == "TD1" else _draw_passport
-    return draw(fields, portrait, printed, true, seed)
 
 
 def document_fields(document: Document, today: datetime.date) -> DocumentFields:
@@ -165,6 +177,25 @@ def _draw_card(
     back.field(4, 12, "Place of birth/Lieu de naissance", "ZENITH", 2.4)
     back.machine_readable(4.7, 38.4, printed, TD1_LINE_PITCH)
     return DocumentArt(front.image, back.image, TD1_SIZE, printed, true, box)
+
+
+def _draw_resident_card(
+    fields: DocumentFields, portrait: Image, printed: tuple[str, ...], true: tuple[str, ...], seed: int
+) -> DocumentArt:
+    """Name, sex, people, birth date and address on the left, the portrait on the right, the number at the foot."""
+    born = fields.date_of_birth
+    assert born is not None
+    front = Canvas(*TD1_SIZE, PAPERS[RESIDENT_CARD], seed)
+    front.field(6, 5, "Xingming", f"{fields.surname} {fields.given_names}", 2.6)
+    front.field(6, 12, "Xingbie", fields.sex, 2.6)
+    front.field(20, 12, "Minzu", "UTO", 2.6)
+    front.field(6, 19, "Chusheng", f"{born.year} {born.month} {born.day}", 2.6)
+    front.field(6, 26, "Zhuzhi", "ZENITH, BEIJIE 12 HAO", 2.6)
+    front.title(6, 44.9, "Gongmin shenfen haoma", 1.7)
+    front.machine_readable(30, 47, printed, LINE_PITCH)
+    box = (57.5, 7.0, 82.4, 39.0)
+    front.portrait(box[0], box[1], portrait, box[2] - box[0], box[3] - box[1])
+    return DocumentArt(front.image, None, TD1_SIZE, printed, true, box)
 
 
 __all__ = ["DocumentArt", "Fields", "document_fields", "draw_document"]

@@ -90,7 +90,7 @@ class Tampering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The document that is shown. `portrait` names a face as `Who.face` does."""
 
-    layout: Annotated[str, Meta(pattern=r"^(TD1|TD3|none)$")] = "TD3"
+    layout: Annotated[str, Meta(pattern=r"^(TD1|TD3|GB11643|none)$")] = "TD3"
     fields: Fields = Fields()
     portrait: str = "astronaut"
     tampering: Tampering | None = None
