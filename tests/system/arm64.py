@@ -77,7 +77,8 @@ def main() -> int:
         rootfs.in_chroot(root, *pip, "--no-deps", "--require-hashes", "-r", lock)
         rootfs.in_chroot(root, *pip, *TOOLS)
         command = ["chroot", str(root), "/usr/bin/env", "-C", "/checkout", "/venv/bin/python", "-m", "pytest"]
-        ended = subprocess.run([*command, "-q", "--timeout=1800", "-p", "no:cacheprovider", *TESTS], check=False)
+        options = ("--timeout=1800", "--durations=5", "-p", "no:cacheprovider")
+        ended = subprocess.run([*command, *options, *TESTS], check=False)
     shutil.rmtree(upper, ignore_errors=True)
     return ended.returncode
 
