@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .PHONY: peers reader-proof
 .PHONY: test-fleet test-killed test-scale test-image
 .PHONY: test-browser kiosk-proof kiosk-picture
-.PHONY: install uninstall test-system test-arm64 lock check-aarch64 sbom audit release memory
+.PHONY: install uninstall test-keys test-threats test-system test-arm64 lock check-aarch64 sbom audit release memory
 
 help:
 	@echo "make demo         one whole verification before an emulated camera, and its offline verification"
@@ -17,6 +17,8 @@ help:
 	@echo "make test-browser the kiosk page in Chromium: every language, every scenario (long; pictures in reports/kiosk)"
 	@echo "make kiosk-proof  how soon and how heavy the page is; two hundred clients at once"
 	@echo "make test-system  installs and boots whole systems in containers (root, debootstrap, systemd-container)"
+	@echo "make test-keys    key stores on a TPM (swtpm) and a PKCS #11 token (SoftHSM2)"
+	@echo "make test-threats every test that the threat model names"
 	@echo "make test-fleet   ten boxes in network namespaces, rolled out to by Ansible (root)"
 	@echo "make test-image   a disk for 64-bit ARM is built, looked into and started in an emulated machine (root)"
 	@echo "make test-killed  provisioning killed at a hundred moments; make test-scale: 100,000 enrolments"
@@ -82,6 +84,19 @@ install:
 
 uninstall:
 	provisioning/install.sh uninstall
+
+# What speaks to a TPM and to PKCS #11 tokens, and software that stands in for both; tpm2-pytss is compiled.
+$(VENV)/.keys: $(VENV)/.models
+	provisioning/prepare.sh $(PYTHON) $(VENV) swtpm softhsm2 libtss2-dev gcc python3-dev pkg-config
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[tpm,pkcs11]'
+	@touch $@
+
+test-keys: $(VENV)/.keys
+	$(BIN)/python -m pytest tests/notary/keystore tests/provisioning/test_hardware.py
+
+# Every test that a row of docs/threat-model.md names (root: some boot whole systems).
+test-threats: $(VENV)/.keys
+	$(BIN)/python -m pytest -m 'system or not system' --timeout=1500 $$($(BIN)/python -m tests.test_threat_model)
 
 test-system: $(VENV)/.models
 	$(BIN)/python -m pytest tests/system -m system -s --timeout=1500

@@ -1,4 +1,7 @@
-"""Every row of the threat model names a test that exists."""
+"""Every row of the threat model names a test that exists.
+
+python -m tests.test_threat_model        prints them, for `make test-threats`, which runs them all
+"""
 
 import re
 from pathlib import Path
@@ -30,3 +33,7 @@ def test_all_five_attackers_are_there():
     for attacker in ("person at the camera", "network", "relying party", "thief with the box", "operator"):
         assert any(attacker in heading for heading in headings), attacker
     assert len(rows()) >= 30
+
+
+if __name__ == "__main__":
+    print(*dict.fromkeys(row[2].strip("`") for row in rows()))

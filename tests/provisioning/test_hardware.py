@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,37 +12,21 @@ import pytest
 from provisioning.box import Stage
 from provisioning.renewal import retire_old_keys
 from provisioning.selftest.product import key_health, key_strength
-from tests.notary.keystore.test_conformance import SOFTHSM, Swtpm, _refresh, boot, softhsm_configuration
+from tests.notary.keystore.benches import boot, new_token, new_tpm
 from tests.provisioning.conftest import Bench, facts
 from tests.provisioning.kill_moments import in_child
-
-__all__ = ["softhsm_configuration"]
 
 
 @pytest.fixture
 def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    pytest.importorskip("tpm2_pytss", reason="tpm2-pytss is not installed (extra [tpm])")
-    if shutil.which("swtpm") is None:
-        pytest.skip("swtpm is not installed (apt install swtpm)")
-    made = Swtpm(tmp_path_factory.mktemp("t"))
-    made.start()
+    made = new_tpm(tmp_path_factory.mktemp("t"))
     yield f"tpm:{made.tcti}"
     made.stop()
 
 
 @pytest.fixture
 def token(tmp_path_factory: pytest.TempPathFactory) -> str:
-    pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed (extra [pkcs11])")
-    if SOFTHSM is None or shutil.which("softhsm2-util") is None:
-        pytest.skip("SoftHSM2 is not installed (apt install softhsm2)")
-    folder = tmp_path_factory.mktemp("p")
-    label = f"vouchbox-{folder.name}"
-    initialise = ["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", "1234", "--so-pin", "5678"]
-    subprocess.run(initialise, check=True, capture_output=True)
-    (folder / "pin").write_text("1234\n")
-    (folder / "pin").chmod(0o600)
-    _refresh(str(SOFTHSM))
-    return f"pkcs11:token={label};object=verdict?module-path={SOFTHSM}&pin-source={folder / 'pin'}"
+    return new_token(tmp_path_factory.mktemp("p"))
 
 
 def init(bench: Bench, keystore: str, *more: str) -> dict[str, object]:

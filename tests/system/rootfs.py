@@ -34,8 +34,6 @@ class Recipe:
     """
 
     suite: str = "trixie"
-    architecture: str = ""
-    """As Debian names it; empty: this machine's own."""
     first: tuple[str, ...] = ("systemd", "systemd-sysv", "dbus", "ca-certificates", "python3", "python3-venv")
     packages: tuple[str, ...] = (
         *("python3-systemd", "python3-pip", "python3-tpm2-pytss", "swtpm", "swtpm-tools"),
@@ -48,7 +46,7 @@ class Recipe:
     @property
     def folder(self) -> Path:
         digest = hashlib.sha256(repr(self).encode()).hexdigest()[:12]
-        return cache_folder() / f"{self.suite}{self.architecture and '-' + self.architecture}-{digest}"
+        return cache_folder() / f"{self.suite}-{digest}"
 
 
 def cache_folder() -> Path:
@@ -80,8 +78,7 @@ def base(recipe: Recipe | None = None) -> Path:
     building = target.with_suffix(".building")
     shutil.rmtree(building, ignore_errors=True)
     _say(f"building {target}")
-    other = [f"--arch={recipe.architecture}"] if recipe.architecture else []
-    options = ["--variant=minbase", *other, f"--include={','.join(recipe.first)}"]
+    options = ["--variant=minbase", f"--include={','.join(recipe.first)}"]
     _run("debootstrap", *options, recipe.suite, str(building), MIRROR)
     if recipe.packages:
         with inside(building):

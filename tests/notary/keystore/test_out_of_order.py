@@ -12,10 +12,10 @@ from device.config import Config
 from device.protocol import CameraKind, Finished, Opened, Outcome, Refusal, Refused, StartCheck
 from device.verify import verify_verdict
 from tests.notary.conftest import box
-from tests.notary.keystore.test_conformance import Bench, bench, softhsm_configuration, tpm_bench
+from tests.notary.keystore.benches import Bench, tpm_bench
 from tests.notary.peers import AUDIENCE, NONCE, Box, Worker, health, open_when_free, passes, wait_for_probe
 
-__all__ = ["bench", "box", "softhsm_configuration"]
+__all__ = ["box"]
 
 
 class LiveVision:
