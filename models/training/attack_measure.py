@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -81,7 +82,7 @@ def around(square: Square) -> Landmarks:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faces", type=str, required=True)
+    parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--model", default=None)
     parser.add_argument("--rendered", type=int, default=500)
     parser.add_argument("--bpcer", type=float, default=0.05)

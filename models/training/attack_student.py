@@ -110,5 +110,5 @@ class AttackStudent(Chain):
         blocks(MIDDLE, design.at10)
         parts.append(Part(parts[-1].target, design.down5, _inverted(MIDDLE, 308, WIDE, 2), residual=False))
         blocks(WIDE, design.at5)
-        parts.append(Part(parts[-1].target, LOGITS, Answer(WIDE, 512), residual=False))
+        parts.append(Part(parts[-1].target, LOGITS, Answer(WIDE, 448), residual=False))
         super().__init__(parts)
