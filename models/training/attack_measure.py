@@ -10,6 +10,7 @@ sets (`--bpcer` of single bona fide frames above it). Everything goes through th
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def main() -> None:
         worst = f"APCER {point.apcer[point.worst].value:.4f} of {point.worst} at BPCER {arguments.bpcer:.2f}"
         print(f"{detector.name}, {name}: {rates}, {worst}", flush=True)
         if name == "devel":
-            print(f"{detector.name}: threshold {point.threshold:.4f}", flush=True)
+            print(f"{detector.name}: threshold {math.ceil(1e4 * point.threshold) / 1e4:.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Turns a distilled second opinion into an int8 model, and says how far it follows its teacher.
 
-In: a checkpoint of `attack_distil`, the faces and shards that it learned from (for calibration), and its teacher. Out: the
-.tflite with its size and SHA-256, milliseconds of CPU for one picture, and the correlation of its log-odds with the
+In: a checkpoint of `attack_distil`, the faces and shards that it learned from (for calibration), and its teacher. Out:
+the .tflite with its size and SHA-256, milliseconds of CPU for one picture, and the correlation of its log-odds with the
 teacher's, in float32 and in int8, on devel frames and on rendered people kept back.
 
-    python -m models.training.attack_student_export v2 R/v2-rounded.pt --cache DIR... --held DIR --faces F.jsonl --output F
+    python -m models.training.attack_student_export v2 R/v2-rounded.pt --cache DIR... --held DIR --faces F --output F
 """
 
 from __future__ import annotations
