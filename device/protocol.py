@@ -314,6 +314,7 @@ class StartCheck(Message, frozen=True, tag="start"):
     subject: bool = False
     scores: bool = False
     embedder: Annotated[str, Meta(max_length=64)] = ""
+    attack_detector: Annotated[str, Meta(max_length=64)] = ""
     decisive: Annotated[tuple[Check, ...], Meta(max_length=16)] = ()
     """Checks whose failure ends the verification at once: nothing that follows could change the verdict."""
 

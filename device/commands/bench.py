@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,15 +104,17 @@ def time_steps(instruments: Instruments, document: Image, selfie: Image, rounds:
     view = instruments.faces.look(selfie).main
     if view is None:
         raise click.ClickException("no face was found in the emulated selfie: `vouchbox models verify`")
-    embedder, passive = instruments.embedder(""), instruments.passive
+    embedder, detectors = instruments.embedder(""), list(instruments.detectors.values())
     steps: list[tuple[str, Callable[[], object]]] = [
         ("read a document frame (1280x720)", lambda: instruments.reader.read(document)),
         ("find face, landmarks, quality", lambda: instruments.faces.look(selfie)),
     ]
     if embedder is not None:
         steps.append(("embed the face", lambda: embedder.embed(selfie, view.landmarks)))
-    if passive is not None:
-        steps.append(("passive attack detection", lambda: passive.score(selfie, view.landmarks)))
+    if detectors:
+        steps.append(
+            (f"passive attack detection, {detectors[0].name}", partial(detectors[0].score, selfie, view.landmarks))
+        )
 
     selfie_steps = [step for _, step in steps[1:]]
 
@@ -120,6 +123,10 @@ def time_steps(instruments: Instruments, document: Image, selfie: Image, rounds:
             step()
 
     steps.append(("one selfie frame through everything", whole))
+    steps.extend(
+        (f"passive attack detection, {other.name}", partial(other.score, selfie, view.landmarks))
+        for other in detectors[1:]
+    )
     return [StepTime(name, _median_ms(step, rounds), rounds) for name, step in steps]
 
 

@@ -65,6 +65,7 @@ class Rules(_Table, frozen=True):
     """A policy file.
 
     `required` checks decide; `optional` ones are performed and reported, and decide nothing.
+    `embedder` and `attack_detector` name models of the manifest; empty: its default ones.
     `attributes` and `subject` are told only of a verified person, never of a rejected one.
     """
 
@@ -77,6 +78,7 @@ class Rules(_Table, frozen=True):
     subject: bool = False
     scores: bool = False
     embedder: Annotated[str, Meta(max_length=64)] = ""
+    attack_detector: Annotated[str, Meta(max_length=64)] = ""
     proof: Proof | None = None
     challenge: Challenge = Challenge()
     limits: Limits = Limits()
@@ -123,6 +125,7 @@ class Policy(msgspec.Struct, frozen=True):
             subject=rules.subject,
             scores=rules.scores,
             embedder=rules.embedder,
+            attack_detector=rules.attack_detector,
             decisive=rules.required,
         )
 

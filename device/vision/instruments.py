@@ -16,21 +16,27 @@ from device.vision.face.landmarks import FaceLandmarker
 from device.vision.face.view import FaceFinder
 from device.vision.inference.manifest import Manifest, Task
 from device.vision.liveness.passive import PassiveDetector
+from device.vision.liveness.second_opinion import complete
 
 
 @dataclass(frozen=True)
 class Instruments:
-    """A worker's models. `embedders` are by name, the default first; `measurements` is the SHA-256 of each model."""
+    """A worker's models. `embedders` and `detectors` (of presentation attacks) are by name, the default first;
+    `measurements` is the SHA-256 of each model."""
 
     reader: DocumentReader
     faces: FaceFinder
     embedders: dict[str, FaceEmbedder]
-    passive: PassiveDetector | None
+    detectors: dict[str, PassiveDetector]
     measurements: dict[str, bytes]
 
     def embedder(self, name: str) -> FaceEmbedder | None:
         """The embedder that a policy names, or the default one for an empty name; None if it is not on this box."""
         return self.embedders.get(name) if name else next(iter(self.embedders.values()), None)
+
+    def detector(self, name: str) -> PassiveDetector | None:
+        """The same of the attack detectors."""
+        return self.detectors.get(name) if name else next(iter(self.detectors.values()), None)
 
 
 def load_instruments(manifest: Manifest, threads: int) -> Instruments:
@@ -46,12 +52,15 @@ def load_instruments(manifest: Manifest, threads: int) -> Instruments:
         for entry in manifest.of_task(Task.FACE_EMBEDDING)
         if manifest.find(entry) is not None
     }
-    attacks = manifest.of_task(Task.PRESENTATION_ATTACK)
-    passive = PassiveDetector(manifest, threads) if attacks and manifest.find(attacks[0]) is not None else None
+    detectors = {
+        entry.name: PassiveDetector(manifest, threads, entry.name)
+        for entry in manifest.of_task(Task.PRESENTATION_ATTACK)
+        if complete(manifest, entry)
+    }
     irises = manifest.of_task(Task.IRIS)
     eyes = EyeReader(manifest, threads) if irises and manifest.find(irises[0]) is not None else None
     measurements: dict[str, bytes] = {}
-    for part in (detector, landmarker, eyes, reader, passive, *embedders.values()):
+    for part in (detector, landmarker, eyes, reader, *detectors.values(), *embedders.values()):
         if part is not None:
             measurements |= part.measurements
-    return Instruments(reader, FaceFinder(detector, landmarker, eyes), embedders, passive, measurements)
+    return Instruments(reader, FaceFinder(detector, landmarker, eyes), embedders, detectors, measurements)

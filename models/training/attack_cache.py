@@ -25,6 +25,8 @@ from models.training.attack_scene import Pixels, Rng, camera, person_scene
 
 CLASSES = ("bona_fide", "print", "screen", "mask")
 CLASS_OF = {"": 0, "print": 1, "print_eyes": 1, "mask_paper": 3, "screen": 2}
+Seen = tuple[npt.NDArray[np.uint8], Square]
+"""A frame (H x W x 3 uint8 RGB) and where its face is."""
 GROUPS = ("utkface", "utkface_attack", "replay", "replay_attack", "replay_simulated")
 SIZE = 90
 """Pixels; the network sees 80 of them."""
@@ -50,18 +52,18 @@ def load(sample: Sample) -> Pixels:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32) / 255.0
 
 
-def bona_fide(rng: Rng, sample: Sample, mild: bool) -> npt.NDArray[np.uint8]:
+def bona_fide(rng: Rng, sample: Sample, mild: bool) -> Seen:
     """A simulated live frame of an UTKFace person."""
     side, factor = int(rng.integers(110, 250)), float(rng.uniform(1.6, 3.0))
     scene = person_scene(rng, load(sample), (sample.x, sample.y, sample.side), factor, side)
-    return _cut(rng, camera(rng, scene, _strength(rng, mild)), Square(side / 2, side / 2, side / factor))
+    return camera(rng, scene, _strength(rng, mild)), Square(side / 2, side / 2, side / factor)
 
 
 def _strength(rng: Rng, mild: bool) -> float:
     return float(rng.uniform(0.15, 0.6)) if mild else 1.0
 
 
-def attack(rng: Rng, sample: Sample, other: Sample, species: str, mild: bool) -> npt.NDArray[np.uint8]:
+def attack(rng: Rng, sample: Sample, other: Sample, species: str, mild: bool) -> Seen:
     """A simulated frame of an attack that presents `sample`'s face, `other` being the one who presents it."""
     side, factor = int(rng.integers(110, 250)), float(rng.uniform(1.6, 3.0))
     content_factor = float(rng.uniform(3.0, 4.5) if mild else rng.uniform(1.3, 3.8))
@@ -73,10 +75,10 @@ def attack(rng: Rng, sample: Sample, other: Sample, species: str, mild: bool) ->
     if wears:
         behind = person_scene(rng, behind, (other.x, other.y, other.side), factor, side)
     scene = present(rng, species, content, content_factor, factor, side, behind)
-    return _cut(rng, camera(rng, scene, _strength(rng, mild)), Square(side / 2, side / 2, side / factor))
+    return camera(rng, scene, _strength(rng, mild)), Square(side / 2, side / 2, side / factor)
 
 
-def real(rng: Rng, sample: Sample) -> npt.NDArray[np.uint8]:
+def real(rng: Rng, sample: Sample) -> Seen:
     """A real frame, seen through one more mild camera, so that it does not carry its webcam's signature alone."""
     image, square = load(sample), sample.square
     if rng.random() < 0.75:
@@ -94,7 +96,7 @@ def real(rng: Rng, sample: Sample) -> npt.NDArray[np.uint8]:
         pixels = camera(rng, image, float(rng.uniform(0.1, 0.7)))
     else:
         pixels = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
-    return _cut(rng, pixels, square)
+    return pixels, square
 
 
 def _cut(rng: Rng, image: npt.NDArray[np.uint8], square: Square) -> npt.NDArray[np.uint8]:
@@ -117,14 +119,14 @@ def shard(
         for _ in range(count if pool else 0):
             sample, other = (pool[int(index)] for index in rng.integers(0, len(pool), 2))
             if group == "utkface":
-                image, kind = bona_fide(rng, sample, mild), 0
+                seen, kind = bona_fide(rng, sample, mild), 0
             elif group in ("utkface_attack", "replay_simulated"):
                 species = str(rng.choice(names, p=odds))
-                image, kind = attack(rng, sample, other, species, mild), CLASS_OF[species]
+                seen, kind = attack(rng, sample, other, species, mild), CLASS_OF[species]
             else:
-                image = real(rng, sample)
+                seen = real(rng, sample)
                 kind = 0 if sample.label == "bona_fide" else (1 if "print" in sample.species else 2)
-            crops.append(image)
+            crops.append(_cut(rng, *seen))
             labels.append((kind, GROUPS.index(group)))
     order = rng.permutation(len(crops))
     return np.stack(crops)[order], np.array(labels, np.int64)[order]

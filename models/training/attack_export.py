@@ -29,6 +29,7 @@ from models.training.attack_data import Sample, load_samples
 from models.training.attack_network import INPUT, AttackNetwork, Committee
 from models.training.attack_scene import camera
 from models.training.attacks import attack_scores, equal_error, frames
+from models.training.finish import finished
 
 
 def load(runs: list[Path]) -> nn.Module:
@@ -90,6 +91,7 @@ def export(network: nn.Module, output: Path, samples: npt.NDArray[np.float32]) -
         statistics = quantise.calibrate({key: [{name: sample[None]} for sample in samples]})
         output.unlink(missing_ok=True)
         quantise.quantize(statistics).export_model(str(output))
+    output.write_bytes(finished(output.read_bytes()))
 
 
 def int8_scores(path: Path, inputs: torch.Tensor) -> tuple[npt.NDArray[np.float64], float]:

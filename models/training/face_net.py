@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -154,26 +154,11 @@ class Head(nn.Module):
         return self.project(self.weigh(self.widen(x))).flatten(1)
 
 
-class Student(nn.Module):
-    """The whole network as a list of parts."""
+class Chain(nn.Module):
+    """A network that is a list of parts, each fed by the one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts: list[Part]) -> None:
         super().__init__()
-        at32 = ("430_0", "446_0", "462_0", "478_0", "494_0")
-        at16 = ("509_0", "525_0", "541_0", "557_0", "573_0", "589_0", "605_0")
-        at8 = ("620_0", "636_0", "652_0")
-        stem = nn.Sequential(
-            Convolution(3, 48, 3, 2, slope=LOOKED),
-            Convolution(48, 48, 3, groups=48, slope=WIDENED),
-            *_inverted(48, 128, 64, 2),
-        )
-        parts = [Part(IMAGE, at32[0], stem, residual=False)]
-        parts += [Part(a, b, _inverted(64, 128, 64, 1), residual=True) for a, b in itertools.pairwise(at32)]
-        parts += [Part(at32[-1], at16[0], _inverted(64, 256, 128, 2), residual=False)]
-        parts += [Part(a, b, _inverted(128, 256, 128, 1), residual=True) for a, b in itertools.pairwise(at16)]
-        parts += [Part(at16[-1], at8[0], _inverted(128, 512, 128, 2), residual=False)]
-        parts += [Part(a, b, _inverted(128, 256, 128, 1), residual=True) for a, b in itertools.pairwise(at8)]
-        parts += [Part(at8[-1], EMBEDDING, Head(128, 512, 256), residual=False)]
         self.parts = nn.ModuleList(parts)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -191,14 +176,14 @@ class Student(nn.Module):
                 x = part(x)
             yield part, x
 
-    def fold(self) -> Student:
+    def fold(self) -> Self:
         """Folds every batch norm. Returns itself."""
         for module in self.modules():
             if isinstance(module, Convolution):
                 module.fold()
         return self
 
-    def settle(self) -> Student:
+    def settle(self) -> Self:
         """Makes constants of all slopes. Returns itself."""
         for module in self.modules():
             if isinstance(module, Convolution):
@@ -208,6 +193,28 @@ class Student(nn.Module):
     @property
     def folded(self) -> bool:
         return all(m.norm is None for m in self.modules() if isinstance(m, Convolution))
+
+
+class Student(Chain):
+    """The whole network."""
+
+    def __init__(self) -> None:
+        at32 = ("430_0", "446_0", "462_0", "478_0", "494_0")
+        at16 = ("509_0", "525_0", "541_0", "557_0", "573_0", "589_0", "605_0")
+        at8 = ("620_0", "636_0", "652_0")
+        stem = nn.Sequential(
+            Convolution(3, 48, 3, 2, slope=LOOKED),
+            Convolution(48, 48, 3, groups=48, slope=WIDENED),
+            *_inverted(48, 128, 64, 2),
+        )
+        parts = [Part(IMAGE, at32[0], stem, residual=False)]
+        parts += [Part(a, b, _inverted(64, 128, 64, 1), residual=True) for a, b in itertools.pairwise(at32)]
+        parts += [Part(at32[-1], at16[0], _inverted(64, 256, 128, 2), residual=False)]
+        parts += [Part(a, b, _inverted(128, 256, 128, 1), residual=True) for a, b in itertools.pairwise(at16)]
+        parts += [Part(at16[-1], at8[0], _inverted(128, 512, 128, 2), residual=False)]
+        parts += [Part(a, b, _inverted(128, 256, 128, 1), residual=True) for a, b in itertools.pairwise(at8)]
+        parts += [Part(at8[-1], EMBEDDING, Head(128, 512, 256), residual=False)]
+        super().__init__(parts)
 
 
 def scaled(pixels: Tensor) -> Tensor:

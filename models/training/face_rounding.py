@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.training.face_net import Convolution, Gate, Head, Part, Student
+from models.training.face_net import Chain, Convolution, Gate, Head, Part
 
 LEAST = 1e-8
 LEAST_REACH = 0.02
@@ -30,7 +30,7 @@ def rounded(x: Tensor, low: float, high: float) -> Tensor:
     return torch.fake_quantize_per_tensor_affine(x, scale, max(-128, min(127, zero)), -128, 127)
 
 
-def _places(student: Student) -> list[nn.Module]:
+def _places(student: Chain) -> list[nn.Module]:
     """Modules whose output is a tensor in the int8 file."""
     heads = [m for m in student.modules() if isinstance(m, Head)]
     places = [m for m in student.modules() if isinstance(m, Convolution | Gate | Part)]
@@ -41,8 +41,8 @@ def _places(student: Student) -> list[nn.Module]:
 
 
 @torch.no_grad()
-def attach(student: Student, images: Tensor) -> None:
-    """Measures the range of every activation on (N, 3, 128, 128) inputs and rounds to it from then on."""
+def attach(student: Chain, images: Tensor) -> None:
+    """Measures the range of every activation on (N, 3, height, width) inputs and rounds to it from then on."""
     ranges: dict[nn.Module, tuple[float, float]] = {}
 
     def measure(module: nn.Module, _inputs: Any, output: Tensor) -> None:
@@ -59,14 +59,14 @@ def attach(student: Student, images: Tensor) -> None:
 
 
 @torch.no_grad()
-def equalise(student: Student, images: Tensor) -> None:
+def equalise(student: Chain, images: Tensor) -> None:
     """Scales the channels between a layer and the depthwise one behind it so that all fill the int8 range alike; the
     network computes what it did, since its rectifiers are homogeneous and a depthwise layer has a scale for each
     channel (Nagel et al., ICCV 2019).
 
     Args:
         student: folded.
-        images: (N, 3, 128, 128) inputs, on which the ranges are measured.
+        images: (N, 3, height, width) inputs, on which the ranges are measured.
     """
     pairs = list(_before_depthwise(student))
     reach: dict[nn.Module, Tensor] = {}
@@ -88,7 +88,7 @@ def equalise(student: Student, images: Tensor) -> None:
         following.weight.mul_(scale[:, None, None, None])
 
 
-def _before_depthwise(student: Student) -> Iterator[tuple[Convolution, nn.Conv2d]]:
+def _before_depthwise(student: Chain) -> Iterator[tuple[Convolution, nn.Conv2d]]:
     """Every layer with a rectifier whose output goes into a depthwise convolution alone, and that convolution."""
     for part in student.parts:
         if isinstance(part.body, Head):
@@ -101,7 +101,7 @@ def _before_depthwise(student: Student) -> Iterator[tuple[Convolution, nn.Conv2d
 
 
 @contextlib.contextmanager
-def rounded_weights(student: Student) -> Iterator[None]:
+def rounded_weights(student: Chain) -> Iterator[None]:
     """Inside, every weight has its int8 value; gradients found there belong to the weights as they are outside."""
     layers = [m for m in student.modules() if isinstance(m, nn.Conv2d)]
     kept = [layer.weight.data for layer in layers]

