@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from device.errors import InputError
-from device.evaluation.calibration import calibrate, held_back, old_enough, write_thresholds
+from device.evaluation.calibration import calibrate, grouped, held_back, old_enough, write_thresholds
 from device.evaluation.faces import (
     CrossPairs,
     FaceFigures,
@@ -29,6 +29,7 @@ from device.evaluation.faces import (
     cross_pairs,
     embed_all,
     figures,
+    group_fmr,
     load_face_set,
     pair_scores,
 )
@@ -40,6 +41,9 @@ from device.vision.face.landmarks import FaceLandmarker
 from device.vision.face.matcher import FaceMatcher
 from device.vision.inference.manifest import MANIFEST_NAME, load_manifest
 from device.vision.stills import load_still
+
+GROUP_LEVELS = (FmrLevel.E3.value, FmrLevel.E4.value)
+"""For which the rates within groups are told; stricter ones are too rare to count in a group."""
 
 
 @click.command()
@@ -112,7 +116,7 @@ def evaluate_faces(
     embeddings = _embed(faces, FaceDetector(manifest), FaceLandmarker(manifest), network)
     if calibrating:
         source = f"{folder.name}, held back from training, aged {youngest} and over"
-        _calibrate(source, embeddings, network, manifest.home(network.entry) / MANIFEST_NAME, write=write)
+        _calibrate(source, faces, embeddings, network, manifest.home(network.entry) / MANIFEST_NAME, write=write)
         return
     cross = cross_pairs(embeddings, faces.persons)
     found = figures(faces, embeddings, network.entry.name, cross, network.entry.thresholds)
@@ -129,14 +133,24 @@ def _embed(faces: FaceSet, detector: FaceDetector, landmarker: FaceLandmarker, n
         return embed_all(faces, detector, landmarker, network, lambda count: progress.update(task, completed=count))
 
 
-def _calibrate(source: str, embeddings: Matrix, network: FaceEmbedder, manifest: Path, *, write: bool) -> None:
-    found = embeddings[embeddings.any(axis=1)]
+def _calibrate(
+    source: str, faces: FaceSet, embeddings: Matrix, network: FaceEmbedder, manifest: Path, *, write: bool
+) -> None:
+    seen = np.asarray(embeddings.any(axis=1), dtype=bool)
+    found = embeddings[seen]
     cross = cross_pairs(found, np.empty(0, dtype=np.int64))
     thresholds = calibrate(cross.impostors)
     source = f"{source}: {len(found)} faces, {cross.impostors.total} impostor pairs"
     if write:
         write_thresholds(manifest, network.entry.name, thresholds, source)
-    said: dict[str, Any] = {"embedder": network.entry.name, "thresholds": thresholds, "thresholds_from": source}
+    groups = grouped([name for name, face in zip(faces.files, seen, strict=True) if face])
+    within = group_fmr(groups, found, {level: thresholds[level] for level in GROUP_LEVELS})
+    said: dict[str, Any] = {
+        "embedder": network.entry.name,
+        "thresholds": thresholds,
+        "thresholds_from": source,
+        "group_fmr": within,
+    }
     click.echo(json.dumps(said))
 
 

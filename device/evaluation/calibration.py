@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from device.errors import ConfigurationError, InputError
 from device.evaluation.metrics import ScoreHistogram
@@ -38,6 +40,32 @@ def old_enough(name: str, youngest: int) -> bool:
     that does not begin so is."""
     age, separator, _ = name.partition("_")
     return not (separator and age.isascii() and age.isdigit()) or int(age) >= youngest
+
+
+SEXES: Final = ("male", "female")
+ORIGINS: Final = ("white", "black", "asian", "indian", "other")
+AGES: Final = (30, 50)
+
+
+def groups_of(name: str) -> tuple[str, ...]:
+    """The groups that a file name of UTKFace's kind (`age_sex_origin_...`, its labels' own words) puts a face in."""
+    fields = name.split("_")[:3]
+    if len(fields) < 3 or not all(field.isascii() and field.isdigit() for field in fields):
+        return ()
+    age, sex, origin = map(int, fields)
+    older = f"over {AGES[1]}" if age > AGES[1] else f"{AGES[0] + 1} to {AGES[1]}"
+    found = [f"up to {AGES[0]}" if age <= AGES[0] else older]
+    found += [kinds[value] for kinds, value in ((SEXES, sex), (ORIGINS, origin)) if value < len(kinds)]
+    return tuple(found)
+
+
+def grouped(names: Sequence[str]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Which of the files are in each group, for `device.evaluation.faces.group_fmr`."""
+    groups: dict[str, npt.NDArray[np.bool_]] = {}
+    for number, name in enumerate(names):
+        for group in groups_of(name):
+            groups.setdefault(group, np.zeros(len(names), dtype=bool))[number] = True
+    return groups
 
 
 def calibrate(impostors: ScoreHistogram) -> dict[str, float]:

@@ -249,7 +249,10 @@ def figures(
         impostor_pairs=total,
         genuine_pairs=len(cross.genuine),
         group_fmr=group_fmr(
-            faces, embeddings, {spelt(rate): cross.impostors.threshold_at(rate) for rate in (1e-3, 1e-4)}
+            faces.groups,
+            embeddings,
+            {spelt(rate): cross.impostors.threshold_at(rate) for rate in (1e-3, 1e-4)},
+            faces.persons,
         ),
         at_manifest={
             level: {"fmr": cross.impostors.rate_at(value), "fnmr": fnmr(cross.genuine, value)}
@@ -259,11 +262,17 @@ def figures(
     )
 
 
-def group_fmr(faces: FaceSet, embeddings: Matrix, thresholds: dict[str, float]) -> dict[str, dict[str, float]]:
+def group_fmr(
+    groups: Mapping[str, npt.NDArray[np.bool_]],
+    embeddings: Matrix,
+    thresholds: Mapping[str, float],
+    persons: Labels | None = None,
+) -> dict[str, dict[str, float]]:
     """False match rate within each labelled group, at thresholds set on everybody: who is mistaken for whom more."""
     found: dict[str, dict[str, float]] = {}
-    for name, members in sorted(faces.groups.items()):
-        within = cross_pairs(embeddings[members], faces.persons[members] if len(faces.persons) else faces.persons)
+    for name, members in sorted(groups.items()):
+        known = persons[members] if persons is not None and len(persons) else np.empty(0, dtype=np.int64)
+        within = cross_pairs(embeddings[members], known)
         if within.impostors.total:
             found[name] = {rate: within.impostors.rate_at(value) for rate, value in thresholds.items()}
     return found

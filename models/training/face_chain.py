@@ -43,10 +43,14 @@ class ChainPhase:
         index, mirrored = trainer.faces.draw(options.batch)
         pixels = trainer.faces.views(index, mirrored, options.wear)
         wanted = trainer.targets(index)
-        count = round(options.mixed * options.batch)
-        if count:
-            pixels[:count] = trainer.faces.mixed(index[:count], mirrored[:count])
-            wanted[:count] = trainer.both_sides(pixels[:count])
+        mixed = slice(0, round(options.mixed * options.batch))
+        around = slice(mixed.stop, mixed.stop + round(options.surrounded * options.batch))
+        if mixed.stop:
+            pixels[mixed] = trainer.faces.mixed(index[mixed], mirrored[mixed])
+            wanted[mixed] = trainer.both_sides(pixels[mixed])
+        if around.stop > around.start:
+            pixels[around], shown = trainer.faces.surrounded(index[around], mirrored[around], options.wear)
+            wanted[around] = trainer.both_sides(shown)
         with rounded_weights(trainer.student) if self.rounding else contextlib.nullcontext():
             with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.device.type == "cuda"):
                 found = trainer.student(trainer.image(pixels))

@@ -1,8 +1,9 @@
 """Faces for distillation: aligned once by the box's own detector and landmarks, then drawn as batches of views.
 
 In: folders of face images (UTKFace; live frames of Replay-Attack's train split). Out: `canvases.npy`, (N, 144, 144, 3)
-uint8 RGB around the teacher's 128-pixel crop (so that crops can be moved and scaled a little), `names.txt`, and
-`Faces`, which draws batches. Every sixth UTKFace face is held back: never trained on, used to set thresholds.
+uint8 RGB around the teacher's 128-pixel crop (so that crops can be moved and scaled a little), `inside.npy`, which of
+their pixels the photograph covered (as bits), `names.txt`, and `Faces`, which draws batches. Every sixth UTKFace face
+is held back: never trained on, used to set thresholds.
 
     python -m models.training.face_data --out /path/of/cache
 """
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from device.evaluation.calibration import held_back
 from models.training.face_augment import clean, moved, worn
+from models.training.face_surround import surrounded
 from models.training.face_teacher import DIMENSIONS, SHARED, SIZE, TEMPLATE
 
 CANVAS = 144
@@ -41,7 +43,7 @@ def sources(shared: Path) -> list[Path]:
 
 def align_all(paths: list[Path], out: Path) -> int:
     """Writes `canvases.npy` and `names.txt`; a file in which no face is found is left out. Returns the count."""
-    from device.vision.face.align import aligned_crop
+    from device.vision.face.align import similarity, warp
     from device.vision.face.detector import FaceDetector
     from device.vision.face.landmarks import FaceLandmarker
     from device.vision.inference.manifest import load_manifest
@@ -53,6 +55,8 @@ def align_all(paths: list[Path], out: Path) -> int:
     canvases = np.lib.format.open_memmap(
         out / "canvases.part.npy", mode="w+", dtype=np.uint8, shape=(len(paths), CANVAS, CANVAS, 3)
     )
+    target = canvas_template().astype(np.float64) * CANVAS
+    inside: list[npt.NDArray[np.uint8]] = []
     names: list[str] = []
     for index, path in enumerate(paths):
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
@@ -60,7 +64,10 @@ def align_all(paths: list[Path], out: Path) -> int:
         landmarks = landmarker.find(image, found[0]) if found else None
         if landmarks is None:
             continue
-        canvases[len(names)] = aligned_crop(image, landmarks.five, canvas_template(), CANVAS)
+        matrix = similarity(landmarks.five.astype(np.float64), target)
+        canvases[len(names)] = warp(image, matrix, CANVAS)
+        covered = cv2.warpAffine(np.ones(image.shape[:2], np.uint8), matrix, (CANVAS, CANVAS), flags=cv2.INTER_NEAREST)
+        inside.append(np.packbits(covered))
         names.append(path.name if path.suffix == ".webp" else f"{path.parent.name}/{path.name}")
         if index % 2000 == 0:
             print(f"{index} of {len(paths)} files, {len(names)} faces", flush=True)
@@ -73,6 +80,7 @@ def align_all(paths: list[Path], out: Path) -> int:
         whole[start:stop] = canvases[start:stop]
     whole.flush()
     (out / "canvases.part.npy").unlink()
+    np.save(out / "inside.npy", np.stack(inside))
     (out / "names.txt").write_text("\n".join(names) + "\n")
     return len(names)
 
@@ -86,6 +94,7 @@ class Faces:
 
     def __init__(self, cache: Path, seed: int) -> None:
         self.canvases: Images = np.load(cache / "canvases.npy", mmap_mode="r")
+        self.inside: npt.NDArray[np.uint8] = np.load(cache / "inside.npy", mmap_mode="r")
         names = (cache / "names.txt").read_text().splitlines()
         kept = np.array([not (n.endswith(".webp") and held_back(n)) for n in names])
         validation = np.array([validates(n) for n in names]) & kept
@@ -112,17 +121,33 @@ class Faces:
 
     def views(self, index: npt.NDArray[np.int64], mirrored: npt.NDArray[np.bool_], wear: float) -> Images:
         """(N, 128, 128, 3): a part `wear` of them moved and worn, half of the others only moved."""
+        return self._views(self.canvases[index], mirrored, wear)
+
+    def _views(self, canvases: Images, mirrored: npt.NDArray[np.bool_], wear: float) -> Images:
         random = self._random
         made: list[Images] = []
-        for i, m in zip(index, mirrored, strict=True):
+        for canvas, m in zip(canvases, mirrored, strict=True):
             chance = random.random()
             if chance < wear:
-                made.append(worn(moved(self.canvases[i], bool(m), random), random))
+                made.append(worn(moved(canvas, bool(m), random), random))
             elif chance < (1 + wear) / 2:
-                made.append(moved(self.canvases[i], bool(m), random))
+                made.append(moved(canvas, bool(m), random))
             else:
-                made.append(clean(self.canvases[i], bool(m)))
+                made.append(clean(canvas, bool(m)))
         return np.stack(made)
+
+    def surrounded(
+        self, index: npt.NDArray[np.int64], mirrored: npt.NDArray[np.bool_], wear: float
+    ) -> tuple[Images, Images]:
+        """(N, 128, 128, 3) each: views of the faces in other surroundings, and the same clean, for the teacher."""
+        canvases = np.stack([self._surrounded(i) for i in index])
+        views = self._views(canvases, mirrored, wear)
+        return views, np.stack([clean(c, bool(m)) for c, m in zip(canvases, mirrored, strict=True)])
+
+    def _surrounded(self, index: np.int64) -> Images:
+        covered = np.unpackbits(self.inside[index])[: CANVAS * CANVAS].reshape(CANVAS, CANVAS).astype(bool)
+        other = self.canvases[self._random.choice(self.training)]
+        return surrounded(self.canvases[index], covered, other, self._random)
 
     def mixed(self, index: npt.NDArray[np.int64], mirrored: npt.NDArray[np.bool_]) -> Images:
         """(N, 128, 128, 3): each face blended with another: people who do not exist, for the teacher to label."""

@@ -64,6 +64,7 @@ class Options:
     rate: float
     wear: float
     mixed: float
+    surrounded: float
     teacher: Path
     start: Path | None
     reuse: int
@@ -267,6 +268,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--wear", type=float, default=-1.0, help="part of the views that is worn")
     parser.add_argument("--mixed", type=float, default=0.0, help="part of the views that blends two faces")
+    parser.add_argument("--surrounded", type=float, default=0.6, help="part of the views in other surroundings")
     parser.add_argument("--reuse", type=int, default=2, help="blocks: steps taken with one pass of the teacher")
     parser.add_argument("--subset", type=int, default=0, help="train on about so many faces only: fewer labels")
     parser.add_argument("--parts", default=":", help="blocks: teach only these, as first:last")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from device.errors import ConfigurationError, InputError
-from device.evaluation.calibration import calibrate, held_back, old_enough, write_thresholds
+from device.evaluation.calibration import calibrate, groups_of, held_back, old_enough, write_thresholds
 from device.evaluation.metrics import ScoreHistogram
 
 MANIFEST = """# about all models
@@ -94,3 +94,18 @@ def test_about_one_face_in_six_is_held_back() -> None:
 )
 def test_age_is_what_the_file_name_begins_with(name: str, answer: bool) -> None:
     assert old_enough(name, 16) is answer
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("30_0_0_20170112.webp", ("up to 30", "male", "white")),
+        ("31_1_2_20170112.webp", ("31 to 50", "female", "asian")),
+        ("87_1_4_20170112.webp", ("over 50", "female", "other")),
+        ("61_3_20170109150557335.jpg.chip.webp", ()),  # a label is missing, as in three of UTKFace's names
+        ("Ann_Example_0001.jpg", ()),
+        ("30.jpg", ()),
+    ],
+)
+def test_groups_are_what_the_file_name_says(name: str, groups: tuple[str, ...]) -> None:
+    assert groups_of(name) == groups

@@ -77,7 +77,7 @@ def test_groups_have_their_own_false_match_rate(tmp_path: Path) -> None:
     embeddings = some_embeddings(40)
     alike = dataset.groups["alike"]
     embeddings[alike] = embeddings[0]
-    rates = faces.group_fmr(dataset, embeddings, {"1e-3": 0.95})
+    rates = faces.group_fmr(dataset.groups, embeddings, {"1e-3": 0.95}, dataset.persons)
     assert rates["alike"]["1e-3"] == 1.0
     assert rates["varied"]["1e-3"] == 0.0
 

@@ -45,7 +45,8 @@ def aligned_crop(image: Image, five_points: Points, template: Points, size: int)
         size: side of the crop in pixels.
 
     Returns:
-        size x size x 3 uint8 RGB. What lies outside the image is its border pixel repeated.
+        size x size x 3 uint8 RGB. What lies outside the image is its mirror image: streaks of a repeated
+        border would be something that two faces have in common (docs/decisions/0092).
     """
     target = np.asarray(template, dtype=np.float64) * size
     matrix = similarity(np.asarray(five_points, dtype=np.float64), target)
@@ -69,7 +70,7 @@ def warp(image: Image, matrix: Affine, size: int) -> Image:
             shift = np.array([left, top]) + 0.5 / ratio - 0.5
             matrix = np.column_stack([matrix[:, :2] / ratio, matrix[:, 2] + matrix[:, :2] @ shift])
             image = np.asarray(small, dtype=np.uint8)
-    crop = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    crop = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(crop, dtype=np.uint8)
 
 
