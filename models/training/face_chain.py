@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -34,7 +35,9 @@ class ChainPhase:
         self.trainer, self.rounding = trainer, rounding
         if rounding:
             index, mirrored = trainer.faces.draw(RANGED)
-            images = trainer.image(trainer.faces.views(index, mirrored, 0.5))
+            views = trainer.faces.views(index[::2], mirrored[::2], 0.5)
+            whole = trainer.faces.surrounded(index[1::2], mirrored[1::2], 0.5)[0]
+            images = trainer.image(np.concatenate([views, whole]))
             equalise(trainer.student, images)
             attach(trainer.student, images)
 

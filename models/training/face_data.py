@@ -140,14 +140,21 @@ class Faces:
         self, index: npt.NDArray[np.int64], mirrored: npt.NDArray[np.bool_], wear: float
     ) -> tuple[Images, Images]:
         """(N, 128, 128, 3) each: views of the faces in other surroundings, and the same clean, for the teacher."""
-        canvases = np.stack([self._surrounded(i) for i in index])
+        canvases = np.stack([self._surrounded(i, self._random) for i in index])
         views = self._views(canvases, mirrored, wear)
         return views, np.stack([clean(c, bool(m)) for c, m in zip(canvases, mirrored, strict=True)])
 
-    def _surrounded(self, index: np.int64) -> Images:
+    def typical(
+        self, index: npt.NDArray[np.int64], mirrored: npt.NDArray[np.bool_], random: np.random.Generator
+    ) -> Images:
+        """(N, 128, 128, 3) to measure statistics and ranges on: clean faces, two of three in other surroundings."""
+        canvases = [self._surrounded(i, random) if n % 3 else self.canvases[i] for n, i in enumerate(index)]
+        return np.stack([clean(c, bool(m)) for c, m in zip(canvases, mirrored, strict=True)])
+
+    def _surrounded(self, index: np.int64, random: np.random.Generator) -> Images:
         covered = np.unpackbits(self.inside[index])[: CANVAS * CANVAS].reshape(CANVAS, CANVAS).astype(bool)
-        other = self.canvases[self._random.choice(self.training)]
-        return surrounded(self.canvases[index], covered, other, self._random)
+        other = self.canvases[random.choice(self.training)]
+        return surrounded(self.canvases[index], covered, other, random)
 
     def mixed(self, index: npt.NDArray[np.int64], mirrored: npt.NDArray[np.bool_]) -> Images:
         """(N, 128, 128, 3): each face blended with another: people who do not exist, for the teacher to label."""

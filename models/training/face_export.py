@@ -45,7 +45,7 @@ def calibration_inputs(faces: Faces, count: int) -> list[np.ndarray]:
     """(1, 128, 128, 3) float32 inputs, half of them worn, so that the ranges hold for portraits as well."""
     random = np.random.default_rng(1)
     index = random.choice(faces.training, count, replace=False)
-    crops = faces.clean(index, random.random(count) < 0.5)
+    crops = faces.typical(index, random.random(count) < 0.5, random)
     crops = [worn(crop, random) if number % 2 else crop for number, crop in enumerate(crops)]
     return [(crop.astype(np.float32) / np.float32(127.5) - 1)[None] for crop in crops]
 

@@ -25,11 +25,11 @@ def recalibrate(student: Student, faces: Faces) -> Student:
     index = random.choice(faces.training, 256, replace=False)
     mirrored = random.random(len(index)) < 0.5
     device = next(student.parameters()).device
+    pixels = faces.typical(index, mirrored, random)
 
     def batches() -> Iterator[Tensor]:
         for start in range(0, len(index), 32):
-            part = slice(start, start + 32)
-            yield scaled(torch.from_numpy(faces.clean(index[part], mirrored[part])).to(device))
+            yield scaled(torch.from_numpy(pixels[start : start + 32]).to(device))
 
     return measured(student, batches()).fold()
 
@@ -63,8 +63,9 @@ def unfold(student: Student, faces: Faces) -> Student:
         layer.conv.register_forward_hook(lambda _module, _inputs, output, number=number: keep(number, output))
         for number, layer in enumerate(convolutions)
     ]
-    index = np.random.default_rng(0).choice(faces.training, 128, replace=False)
-    pixels = torch.from_numpy(faces.clean(index, np.zeros(len(index), dtype=bool)))
+    random = np.random.default_rng(0)
+    index = random.choice(faces.training, 128, replace=False)
+    pixels = torch.from_numpy(faces.typical(index, np.zeros(len(index), dtype=bool), random))
     student(scaled(pixels.to(next(student.parameters()).device)).contiguous(memory_format=torch.channels_last))
     for number, layer in enumerate(convolutions):
         hooks[number].remove()
