@@ -128,7 +128,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vbx") as name, chromium() as browser:
         events = Path(name, "events")
         os.environ |= {"PYTHONPATH": str(SPY), "VOUCHBOX_EVENTS": str(events)}
-        with running_box(Path(name), Services, pace="real") as box:
+        with running_box(Path(name), Services, pace="realtime") as box:
             paints, weight = loads(box.services.wait_ready(), browser, given.loads)
             print(f"page weight without fonts      {weight / 1000:.1f} kB (at most 150)")
             print(

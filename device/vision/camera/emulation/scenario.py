@@ -132,7 +132,7 @@ class Who(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     height: Annotated[float, Meta(ge=0.1, le=0.8)] = 0.40
     x: float = 0.5
     y: float = 0.50
-    yaw: Degrees = 33.0
+    yaw: Degrees = 36.0
     """How far this person turns; pitch and the others follow the person's build, not the file."""
     pitch: Degrees = 18.0
     reaction: tuple[Seconds, Seconds] = (0.4, 0.8)
