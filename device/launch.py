@@ -20,6 +20,7 @@ import msgspec
 
 from device.config import Config, write_config
 from device.errors import PeerError
+from device.health import health
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Services:
         while time.monotonic() < deadline:
             if announcement.exists():
                 url = str(msgspec.json.decode(announcement.read_bytes())["url"])
-                missing = health(url)
+                missing = health(url, self.config.gateway.certificate)
                 if not missing:
                     return url
             time.sleep(0.1)
@@ -98,24 +99,6 @@ class Services:
                 log.error("%s ended with %s; starting it again", name, code)
                 time.sleep(RESTART_PAUSE)
                 self._start(name)
-
-
-def health(url: str) -> str:
-    """Asks `/healthz`. Returns an empty string if all three are well, else what is not."""
-    import http.client
-    from urllib.parse import urlsplit
-
-    target = urlsplit(url)
-    connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=5)
-    try:
-        connection.request("GET", "/healthz")
-        answer = connection.getresponse()
-        body = answer.read().decode(errors="replace")
-        return "" if answer.status == 200 else body
-    except OSError as error:
-        return f"the gateway does not answer: {error}"
-    finally:
-        connection.close()
 
 
 def private_folders(parent: Path) -> tuple[Path, Path]:

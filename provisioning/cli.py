@@ -26,6 +26,7 @@ COMMANDS = {
     "seal": (_BOX + "seal", "seal", "Put the box into production."),
     "unseal": (_BOX + "seal", "unseal", "Open a sealed box; the ledger keeps a mark."),
     "status": (_BOX + "status", "status", "What this box is, in ten lines."),
+    "health": (_BOX + "health", "health", "Are the three processes well? Exit 0 if they are."),
     "ledger": (_BOX + "ledger", "ledger", "Verify or export the ledger."),
     "wipe": (_BOX + "wipe", "wipe", "Make the box nobody's again."),
     "release": (_BOX + "release", "release", "Signed releases: verify, install beside, activate, roll back."),

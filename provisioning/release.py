@@ -13,6 +13,7 @@ import datetime
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -85,7 +86,7 @@ def digests(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             raise InputError(f"{path} is a link; a release has plain files only")
-        if path.is_file() and path.name != STATEMENT:
+        if path.is_file() and path != folder / STATEMENT:
             with path.open("rb") as file:
                 found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     if not found:
@@ -139,14 +140,15 @@ def _claims(token: str, trust: Sequence[x509.Certificate]) -> dict[str, Any]:
 
 
 def unpack(release: Release, base: Path, python: str) -> Path:
-    """Makes the environment of a verified release, without network, beside those that there are.
+    """Makes the environment of a verified release, without network, beside the one that runs and the one before it.
 
     Raises:
-        ConfigurationError: it cannot be made; the others are as they were.
+        ConfigurationError: it cannot be made; these two are as they were.
     """
     target = base / "releases" / release.name
     if (target / ".complete").exists():
         return target
+    _discard_others(base)
     target.parent.mkdir(parents=True, exist_ok=True)
     _do([python, "-m", "venv", "--clear", "--system-site-packages", str(target)])
     pip = [
@@ -167,6 +169,22 @@ def unpack(release: Release, base: Path, python: str) -> Path:
     _place_models(release, target)
     write_atomic(target / ".complete", b"")
     return target
+
+
+def _discard_others(base: Path) -> None:
+    """What neither runs nor ran before it: a card has room for a few environments, and a box is upgraded for years."""
+    kept = {(base / link).resolve() for link in ("current", "previous")}
+    for one in (base / "releases").glob("*"):
+        if one.resolve() in kept:
+            continue
+        if one.is_symlink() or not one.is_dir():
+            one.unlink()
+            continue
+        (one / ".complete").unlink(missing_ok=True)  # first: what is half deleted must not be switched to
+        try:
+            shutil.rmtree(one)
+        except OSError as error:
+            raise ConfigurationError(f"{one} cannot be deleted: {error.strerror}") from error
 
 
 def _place_models(release: Release, environment: Path) -> None:

@@ -6,14 +6,16 @@ starts again what ran before. Where there is no systemd a running notary is an e
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
-from device.config import Config
+from device.config import DEFAULT_FILE, Config
 from device.errors import ConfigurationError
 
 TARGET: Final = "vouchbox.target"
@@ -41,6 +43,26 @@ def active_units(run: Run = run_command) -> tuple[str, ...]:
     if code in (124, 127):
         return ()
     return tuple(unit for unit, word in zip((TARGET, *UNITS), words.splitlines(), strict=False) if word == "active")
+
+
+_LISTENS: Final = re.compile(r"^Listen=\[?(.*?)\]?:(\d+) \(Stream\)$", re.MULTILINE)
+_EVERYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
+
+
+def gateway_url(file: Path, config: Config, run: Run = run_command) -> str:
+    """Where a box's gateway is asked from the box itself: where systemd opened its door, else as configured.
+
+    Args:
+        file: the configuration's; systemd's gateway is that of `device.config.DEFAULT_FILE` and no other.
+        config: what is in it.
+        run: how commands are run.
+    """
+    gateway = config.gateway
+    ask = ["systemctl", "show", "--property=Listen", "vouchbox-gateway.socket"]
+    found = _LISTENS.search(run(ask)[1]) if file == DEFAULT_FILE else None
+    host, port = (found[1], int(found[2])) if found else (gateway.host, gateway.port)
+    host = _EVERYWHERE.get(host, host)
+    return f"{'https' if gateway.certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @contextmanager

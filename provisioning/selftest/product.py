@@ -17,7 +17,7 @@ from rich.console import Console
 
 from device.config import VisionConfig
 from device.errors import ConfigurationError, VouchboxError
-from device.launch import health
+from device.health import NO_ANSWER, health
 from device.vision.inference.manifest import Manifest, ModelEntry, Task, load_manifest
 from device.vision.inference.model import load_model, prepare
 from provisioning.box import BoxFolder
@@ -26,6 +26,7 @@ from provisioning.ownership import NOTARY, acting_as
 from provisioning.selftest.known_answers import picture
 from provisioning.selftest.limits import Limits
 from provisioning.selftest.report import Finding, finding
+from provisioning.units import Run, gateway_url, run_command
 
 SELFIE_TASKS: Final = (Task.FACE_DETECTION, Task.FACE_LANDMARKS, Task.FACE_EMBEDDING, Task.PRESENTATION_ATTACK)
 _RUNS: Final = 5
@@ -69,14 +70,10 @@ def key_health(box: BoxFolder) -> Finding:
     return finding("key.certificate", True, f"signs; valid for {days:.0f} days", figures={"days": days})
 
 
-def services(box: BoxFolder) -> Finding:
+def services(box: BoxFolder, run: Run = run_command) -> Finding:
     """What `/healthz` says."""
-    gateway = box.config.gateway
-    scheme = "https" if gateway.certificate else "http"
-    if scheme == "https":
-        return finding("services.health", None, "the gateway speaks TLS: ask its /healthz with curl", advisory=True)
-    trouble = health(f"{scheme}://{gateway.host}:{gateway.port}")
-    if trouble.startswith("the gateway does not answer"):
+    trouble = health(gateway_url(box.file, box.config, run), box.config.gateway.certificate)
+    if trouble.startswith(NO_ANSWER):
         advice = "systemctl start vouchbox.target, once the box is enrolled"
         return finding("services.health", None, "the services do not run yet", advice)
     advice = "`systemctl status 'vouchbox-*'` and the journal say what is missing"

@@ -20,7 +20,8 @@ import cv2
 import msgspec
 import numpy as np
 
-from device.config import BoxConfig, Config, VisionConfig
+from device.config import BoxConfig, Config, GatewayConfig, VisionConfig
+from tests.gateway.test_server import self_signed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BRIDGE = "vbxfleet"
@@ -108,9 +109,12 @@ class Fleet:
         cv2.imwrite(str(box / "camera/1.png"), np.full((480, 640, 3), 128, np.uint8))
         for model in (REPOSITORY / "models/installed").glob("*.tflite"):
             shutil.copy(model, box / "state/models")
+        # Half of the fleet speaks TLS, as every box does that is reached over a network.
+        tls = [str(path) for path in self_signed(box)] if self.names.index(name) % 2 else ["", ""]
         config = Config(
             box=BoxConfig(runtime=str(box / "run"), state=str(box / "state")),
             vision=VisionConfig(camera=f"emulated:{box / 'camera'}"),
+            gateway=GatewayConfig(certificate=tls[0], private_key=tls[1]),
         )
         (box / "config.toml").write_bytes(msgspec.toml.encode(config))
         stop, restart = box / "stop", box / "restart"

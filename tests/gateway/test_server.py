@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from device.config import Config
 from device.gateway.limits import Limits
+from device.health import NO_ANSWER, health
 from tests.gateway.conftest import ROOMY, Box
 from tests.gateway.scripted_notary import runs_until_cancelled
 
@@ -197,6 +198,16 @@ class TestTls:
         assert time.monotonic() - began < 3
         for connection in (*silent, plain):
             connection.close()
+
+    def test_health_over_tls_is_asked_of_this_gateway_alone(self, box: Box, config: Config, tmp_path: Path) -> None:
+        url = box.service.url
+        assert health(url, config.gateway.certificate) == ""
+        (tmp_path / "another").mkdir()
+        another, _ = self_signed(tmp_path / "another")
+        for certificate in (str(another), "", str(tmp_path / "none")):
+            assert health(url, certificate).startswith(NO_ANSWER)
+        assert health(url.replace("https", "http")).startswith(NO_ANSWER)
+        assert health("http://127.0.0.1:1").startswith(NO_ANSWER)
 
     def test_old_tls_is_refused(self, box: Box, client: ssl.SSLContext) -> None:
         client.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED

@@ -59,6 +59,7 @@ def test_what_was_changed_is_named(signed: tuple[Path, list[x509.Certificate]]) 
     for change, name in (
         (lambda: (release / "models" / "m.tflite").write_bytes(b"modeL"), "models/m.tflite"),
         (lambda: (release / "more").write_bytes(b""), "more"),
+        (lambda: (release / "models" / "release.jws").write_bytes(b""), "models/release.jws"),
         (lambda: (release / WHEEL).unlink(), WHEEL),
     ):
         change()
@@ -135,6 +136,20 @@ def test_installed_from_an_enrolled_boxs_own_root(bench: Bench, office: Office) 
     assert bench.facts("release", "activate", made["name"], "--base", base)["changed"]
     assert json.loads(bench.run("release", "current", "--base", base, "--json").stdout)["current"] == made["name"]
     assert bench.run("release", "rollback", "--base", base).exit_code == 2
+
+
+def test_what_neither_runs_nor_ran_before_makes_room(tmp_path: Path, office: Office) -> None:
+    base = tmp_path / "opt"
+    for name in ("1.0-a", "1.1-b", "1.2-c", "failed-d"):
+        (base / "releases" / name / "lib").mkdir(parents=True)
+        (base / "releases" / name / ".complete").touch()
+    for name in ("1.0-a", "1.1-b", "1.2-c"):
+        activate(base, name)
+    release = folder(tmp_path / "release")
+    sign_release(office.release_signer(), release, "1.3")
+    made = unpack(verify_release(release, [office.chain()[-1]]), base, sys.executable)
+    assert {path.name for path in (base / "releases").iterdir()} == {"1.1-b", "1.2-c", made.name}
+    assert roll_back(base) == "1.1-b"
 
 
 def test_an_environment_that_cannot_be_made_leaves_the_rest(tmp_path: Path, office: Office) -> None:

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from device.config import BoxConfig, Config
-from provisioning.units import TARGET, UNITS, active_units, restart_notary, run_command, services_stopped
+from device.config import DEFAULT_FILE, BoxConfig, Config, GatewayConfig
+from provisioning.units import (
+    TARGET,
+    UNITS,
+    active_units,
+    gateway_url,
+    restart_notary,
+    run_command,
+    services_stopped,
+)
 
 
 class Systemd:
@@ -62,3 +70,26 @@ def test_a_machine_without_systemd() -> None:
     assert active_units(lambda _command: (127, "not found")) == ()
     assert run_command(["vouchbox-no-such-program"])[0] == 127
     assert run_command(["sh", "-c", "echo out; exit 3"]) == (3, "out\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "url"),
+    [
+        ("Listen=127.0.0.1:8470 (Stream)\n", "http://127.0.0.1:8470"),
+        ("Listen=192.168.7.2:443 (Stream)\n", "http://192.168.7.2:443"),
+        ("Listen=[::]:8470 (Stream)\n", "http://[::1]:8470"),
+        ("Listen=0.0.0.0:8470 (Stream)\n", "http://127.0.0.1:8470"),
+        ("Listen=[fd00::7]:8470 (Stream)\n", "http://[fd00::7]:8470"),
+        ("", "http://127.0.0.1:9"),
+        ("System has not been booted with systemd as init system (PID 1).", "http://127.0.0.1:9"),
+    ],
+)
+def test_where_the_gateway_is_asked(said: str, url: str) -> None:
+    config = Config(gateway=GatewayConfig(port=9))
+    assert gateway_url(DEFAULT_FILE, config, lambda _: (0, said)) == url
+    assert gateway_url(Path("/another.toml"), config, lambda _: (0, said)) == "http://127.0.0.1:9"
+
+
+def test_with_a_certificate_it_is_asked_over_tls() -> None:
+    config = Config(gateway=GatewayConfig(certificate="c.pem", private_key="k.pem"))
+    assert gateway_url(Path("c"), config) == "https://127.0.0.1:8470"

@@ -112,6 +112,8 @@ def test_services_that_do_not_run(bench: Bench) -> None:
     replace = msgspec.structs.replace
     box = change_config(bench.box, lambda c: replace(c, gateway=replace(c.gateway, port=1)))
     assert product.services(box).result is Result.NOT_PERFORMED
+    asked = bench.run("health", "--json")
+    assert (asked.exit_code, json.loads(asked.stdout)["well"]) == (1, False)
 
 
 def test_time_of_a_verification() -> None:
