@@ -288,12 +288,15 @@ class HeadPose(Message, frozen=True):
 
 
 class StageLimits(Message, frozen=True):
-    """Time and retry limits of a policy, per stage."""
+    """Time and retry limits of a policy, per stage; and after how many frames a document's text is settled: such as
+    agree and whose rules hold, and such as agree and break one."""
 
     document: Annotated[int, Meta(ge=1, le=300)] = 30
     holding: Annotated[int, Meta(ge=1, le=300)] = 20
     selfie: Annotated[int, Meta(ge=1, le=300)] = 40
     retries: Annotated[int, Meta(ge=0, le=5)] = 1
+    frames_consistent: Annotated[int, Meta(ge=1, le=30)] = 2
+    frames_inconsistent: Annotated[int, Meta(ge=1, le=90)] = 6
 
 
 # --- notary -> vision ------------------------------------------------------------------------------------------------

@@ -39,6 +39,15 @@ class Truth(msgspec.Struct, frozen=True):
     lines: tuple[str, ...]
 
 
+def said(reading: DocumentReading) -> tuple[tuple[str, ...], bool]:
+    """The lines of a zone, or a resident card's number, as read; and whether every rule but the calendar's holds."""
+    if reading.card is not None:
+        return (reading.card.number.text,), reading.card.consistent
+    if reading.mrz is not None:
+        return reading.mrz.lines, reading.mrz.reason in CALENDAR
+    return (), False
+
+
 @dataclass(frozen=True, eq=False)
 class DocumentCase:
     """One image, what is printed on it, and what the reader made of it."""
@@ -49,7 +58,7 @@ class DocumentCase:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        return self.reading.mrz.lines if self.reading.mrz is not None else ()
+        return said(self.reading)[0]
 
     @property
     def exact(self) -> bool:
@@ -58,7 +67,7 @@ class DocumentCase:
     @property
     def consistent(self) -> bool:
         """Whether every rule but the calendar's holds."""
-        return self.reading.mrz is not None and self.reading.mrz.reason in CALENDAR
+        return said(self.reading)[1]
 
     @property
     def pitch(self) -> float:

@@ -46,12 +46,16 @@ class Challenge(_Table, frozen=True):
 
 
 class Limits(_Table, frozen=True):
-    """Seconds for each stage, and how often one may be tried again."""
+    """Seconds for each stage, how often one may be tried again, and how many frames settle what a document says."""
 
     document: Annotated[int, Meta(ge=1, le=300)] = 30
     holding: Annotated[int, Meta(ge=1, le=300)] = 20
     selfie: Annotated[int, Meta(ge=1, le=300)] = 40
     retries: Annotated[int, Meta(ge=0, le=5)] = 1
+    frames_consistent: Annotated[int, Meta(ge=1, le=30)] = 2
+    """Frames that agree on a text whose rules hold."""
+    frames_inconsistent: Annotated[int, Meta(ge=1, le=90)] = 6
+    """Frames that agree on a text that breaks a rule: an honest document must have had its chance."""
 
 
 class Proof(_Table, frozen=True):
@@ -117,7 +121,7 @@ class Policy(msgspec.Struct, frozen=True):
             challenge_seed=challenge_seed,
             documents=rules.documents,
             checks=self.checks,
-            limits=StageLimits(rules.limits.document, rules.limits.holding, rules.limits.selfie, rules.limits.retries),
+            limits=StageLimits(**msgspec.structs.asdict(rules.limits)),
             fmr=rules.fmr,
             challenge_steps=rules.challenge.steps,
             movements=rules.challenge.movements,

@@ -33,7 +33,7 @@ def make_plan(task: StartCheck, instruments: Instruments, today: date) -> Plan:
     def front(findings: Findings) -> DocumentStage:
         votes = PresentationVotes() if Check.DOCUMENT_PRESENTATION in task.checks else None
         tools = DocumentTools(instruments.reader, instruments.faces, embedder, votes)
-        sides.append(DocumentSides(tools, DocumentFusion(today), findings))
+        sides.append(DocumentSides(tools, DocumentFusion(today, task.limits), findings))
         return DocumentStage(Stage.DOCUMENT, sides[0], task.documents, findings)
 
     def back(findings: Findings) -> DocumentStage:

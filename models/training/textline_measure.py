@@ -20,8 +20,8 @@ from typing import Any
 
 import cv2
 
-from device.evaluation.documents import CALENDAR
-from device.vision.document.reader import DocumentReader, DocumentReading
+from device.evaluation.documents import said
+from device.vision.document.reader import DocumentReader
 from device.vision.inference.manifest import load_manifest
 from models.training import resident_scenes
 from models.training.resident_scenes import ResidentCards
@@ -29,15 +29,6 @@ from models.training.textline_scenes import SIZES, STANDARD, TODAY, Scene, Scene
 
 BINS = (0, 7, 9, 12, 16, 24, 99)
 Row = dict[str, Any]
-
-
-def said(reading: DocumentReading) -> tuple[tuple[str, ...], bool]:
-    """The lines as read, and whether every rule but the calendar's holds."""
-    if reading.card is not None:
-        return (reading.card.number.text,), reading.card.consistent
-    if reading.mrz is not None:
-        return reading.mrz.lines, reading.mrz.reason in CALENDAR
-    return (), False
 
 
 def measured(reader: DocumentReader, scene: Scene, index: int) -> Row:

@@ -22,6 +22,8 @@ step "the same turned, shrunk, blurred, darkened, laid on cloth and on pages"
 step "payloads of licences held before the emulated camera; images of other projects"
 "$bin/python" -m models.training.barcodes --payloads "$data/aamva_text"
 "$bin/python" -m models.training.barcodes "$data/barcodes"
+step "vectors of other projects, counted"
+"$bin/python" -m pytest tests/vision/document -q -s -k of_other_projects
 step "parsers, layouts, vectors, hypothesis; ten thousand mutated payloads"
 "$bin/python" -m pytest tests/vision/document -q --timeout=900
 step "national layouts; resident cards, as they are and with one altered digit; $scenes zones with one altered character"

@@ -41,11 +41,15 @@ def test_age_over_18_tells_one_bit() -> None:
 
 def test_order_for_vision_has_required_and_optional_checks(tmp_path: Path) -> None:
     policy = load_policy(
-        write(tmp_path, GOOD + 'optional = ["liveness.passive"]\n[limits]\ndocument = 7\nretries = 2\n')
+        write(
+            tmp_path,
+            GOOD + 'optional = ["liveness.passive"]\n[limits]\ndocument = 7\nretries = 2\nframes_consistent = 4\n',
+        )
     )
     order = policy.order("v" * 16, bytes(32))
     assert order.checks == (Check.DOCUMENT_READ, Check.DOCUMENT_CONSISTENCY, Check.LIVENESS_PASSIVE)
     assert (order.limits.document, order.limits.retries) == (7, 2)
+    assert (order.limits.frames_consistent, order.limits.frames_inconsistent) == (4, 6)
     assert policy.fact().consent == (ConsentMethod.KIOSK,)
 
 
@@ -55,6 +59,7 @@ def test_order_for_vision_has_required_and_optional_checks(tmp_path: Path) -> No
         (GOOD + "requried = []\n", "requried"),
         (GOOD + "[limits]\ndocumnet = 3\n", "documnet"),
         (GOOD + "[limits]\ndocument = 0\n", "limits.document"),
+        (GOOD + "[limits]\nframes_consistent = 0\n", "limits.frames_consistent"),
         (GOOD + 'fmr = "1e-9"\n', "fmr"),
         (GOOD.replace("document.read", "document.raed"), "required"),
         (GOOD.replace('["kiosk"]', "[]"), "consent"),
@@ -70,6 +75,7 @@ def test_order_for_vision_has_required_and_optional_checks(tmp_path: Path) -> No
         "unknown_key",
         "unknown_key_in_table",
         "limit_zero",
+        "no_frame",
         "unknown_fmr",
         "misspelt_check",
         "no_consent",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from device.protocol import Check, CheckReport, DocumentType, Reason, Result, SealShown
+from device.protocol import Check, CheckReport, DocumentType, Reason, Result, SealShown, StageLimits
 from device.vision.document import aamva, consistency, mrz, seal
 from device.vision.document.aamva import AamvaDocument
 from device.vision.document.consistency import Judgement
@@ -91,10 +91,16 @@ class _Document:
 
 
 class DocumentFusion:
-    """Gathers readings of frames; `today` is the date that documents are judged by."""
+    """Gathers readings of frames.
 
-    def __init__(self, today: datetime.date) -> None:
+    Args:
+        today: the date that documents are judged by.
+        stop: the policy's limits, for how many frames make `sure`.
+    """
+
+    def __init__(self, today: datetime.date, stop: StageLimits | None = None) -> None:
         self._today = today
+        self._stop = stop or StageLimits()
         self._limits = parameters("fusion")
         self._documents: list[_Document] = []
         self._licences: dict[bytes, AamvaDocument] = {}
@@ -132,7 +138,7 @@ class DocumentFusion:
         holds = all(report.result is Result.PASS for report in reports)
         if not self._documents:
             return True  # a barcode has its own error correction: it was read or it was not
-        return self._main().frames >= self._limits["frames_consistent" if holds else "frames_inconsistent"]
+        return self._main().frames >= (self._stop.frames_consistent if holds else self._stop.frames_inconsistent)
 
     def result(self) -> DocumentResult:
         """What is known now; never raises."""

@@ -128,6 +128,7 @@ def decode(lines: Sequence[LineEvidence], today: datetime.date) -> MrzReading | 
         decoded.gap > limits["repair_gap"]
         or decoded.settled > limits["settled_limit"]
         or decoded.surprise > limits["surprise_limit"]
+        or decoded.unaided > limits["unaided_limit"]
         or any(line.cut_off for line in lines)
     )
     answers["evidence"] = (Result.FAIL, Reason.EVIDENCE_WEAK) if weak else PASSED

@@ -41,12 +41,13 @@ for _pair in LOOK_ALIKES:
 class Decoded:
     """A text as printed. `gap`: nats that it costs against the likeliest characters; `settled`: those of them that
     check digits cost. `surprise`: -log of the probability that all of it is right, given what the standard allows, or
-    that what breaks a check digit is."""
+    that what breaks a check digit is. `unaided`: the same of the characters under check digits, by the pixels alone."""
 
     lines: tuple[str, ...]
     gap: float
     settled: float
     surprise: float
+    unaided: float
 
 
 class Decoder:
@@ -79,7 +80,7 @@ class Decoder:
         text = bound if settled else self._settle_elements()
         surprise = self._surprise(text) if settled else self._doubt(text)
         gap = float((self._tops - self._at(text)).sum())
-        return Decoded(self._lines(text), gap, price if settled else 0.0, surprise)
+        return Decoded(self._lines(text), gap, price if settled else 0.0, surprise, self._unaided(text))
 
     def _at(self, text: Text) -> Array:
         """(N,) log-probabilities of the text's characters."""
@@ -158,6 +159,14 @@ class Decoder:
         else:
             cells = {step.at for walk in self._walks for step in walk}
         return float(-self._at(text)[sorted(cells)].sum())
+
+    def _unaided(self, text: Text) -> float:
+        """-log of the probability of what check digits bind, among all that the alphabets allow."""
+        cells = [step.at for walk in self._walks for step in walk]
+        picked = self._at(text)[cells]
+        chosen = np.exp(picked)
+        others = np.maximum(0.0, np.exp(self._rows[cells]).sum(axis=1) - chosen)
+        return float((np.log(chosen + others) - picked).sum())
 
     def _surprise(self, text: Text) -> float:
         """-log of the probability of the text among all that alphabets and check digits allow."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from device.protocol import Check, DocumentType, Guidance, Reason, Result
+from device.protocol import Check, DocumentType, Guidance, Reason, Result, StageLimits
 from device.vision.document import mrz
 from device.vision.document.barcode import Barcode
 from device.vision.document.evidence import ALPHABET, INDEX, LineEvidence
@@ -57,6 +57,13 @@ def test_a_line_that_was_cut_off_in_most_frames_is_not_vouched_for() -> None:
     assert reading.mrz.reason is Reason.EVIDENCE_WEAK
     assert not fused(reading, reading, frame(LINES)).sure
     assert fused(reading, frame(LINES), frame(LINES)).sure
+
+
+def test_the_policy_says_how_many_frames_are_enough() -> None:
+    fusion = DocumentFusion(TODAY, StageLimits(frames_consistent=3))
+    for sure in (False, False, True):
+        fusion.add(frame(LINES))
+        assert fusion.sure is sure
 
 
 def test_two_clear_frames_are_enough() -> None:

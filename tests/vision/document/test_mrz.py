@@ -96,7 +96,7 @@ def test_open_characters_are_settled_by_the_check_digits() -> None:
     reading = mrz.decode([evidence(upper), second], TODAY)
     assert reading is not None
     assert reading.lines == (upper, lower)
-    assert reading.consistent
+    assert reading.reason is Reason.EVIDENCE_WEAK  # read, and not vouched for: only the check digit told B from 8
 
 
 def test_letters_give_way_to_digits_where_only_digits_may_stand() -> None:
@@ -239,3 +239,4 @@ def test_vectors_of_other_projects_are_judged_right(shared: Path) -> None:
             assert (reading.checks[name][0] is Result.PASS) == right, (line, name)
             judged += 1
     assert judged > 150
+    print(f"{judged} check digits of {len(lines)} lines of other projects judged right")

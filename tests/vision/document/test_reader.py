@@ -14,6 +14,7 @@ from device.vision.camera.base import Image
 from device.vision.document.reader import DocumentReader
 from device.vision.inference.manifest import load_manifest
 from device.vision.stills import load_still
+from models.training.resident_scenes import ResidentCards
 from tests.vision.document import scenes
 
 TODAY = datetime.date(2026, 6, 1)
@@ -126,6 +127,18 @@ def test_read_prints_one_object_a_line(tmp_path: Path) -> None:
     assert blank["checks"]["document.read"]["reason"] == Reason.DOCUMENT_NOT_FOUND
 
 
+def test_read_knows_the_number_of_a_resident_card(tmp_path: Path) -> None:
+    scene = ResidentCards(19, hard=0.25, capital=(12.0, 22.0)).sample()
+    result = CliRunner().invoke(read, ["--json", save(tmp_path / "card.png", scene.image)])
+    card = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert card["format"] == "GB11643"
+    assert tuple(card["lines"]) == scene.lines
+    assert card["fields"]["national_number"] == scene.lines[0]
+    assert card["fields"]["issuing_state"] == "CHN"
+    assert card["checks"]["document.consistency"] == {"result": "pass", "reason": None}
+
+
 def test_read_names_the_file_that_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
     result = CliRunner().invoke(read, [str(tmp_path / "text.jpg")])
@@ -135,22 +148,23 @@ def test_read_names_the_file_that_is_no_image(tmp_path: Path) -> None:
 
 
 def test_evaluate_documents(tmp_path: Path) -> None:
-    pictures = scenes.good(3, seed=8)
+    pictures = [*scenes.good(2, seed=8), ResidentCards(19, hard=0.25, capital=(12.0, 22.0)).sample()]
+    pictures.append(scenes.good(3, seed=8)[2])
     truth = []
     for index, scene in enumerate(pictures):
         save(tmp_path / f"{index}.png", scene.image)
         truth.append({"file": f"{index}.png", "lines": list(scene.lines), "tags": []})
-    truth[2]["lines"] = [line[::-1] for line in pictures[2].lines]  # a wrong truth must show as a wrong reading
+    truth[3]["lines"] = [line[::-1] for line in pictures[3].lines]  # a wrong truth must show as a wrong reading
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     report = tmp_path / "report.html"
     result = CliRunner().invoke(evaluate_documents, [str(tmp_path), "--json", "--report", str(report)])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)
-    assert figures["total"] == 3
-    assert figures["exact"] == 2
+    assert figures["total"] == 4
+    assert figures["exact"] == 3
     assert figures["wrong_but_consistent"] == 1
     assert figures["cer"] > 0.1
-    assert "2.png" in report.read_text(encoding="utf-8")
+    assert "3.png" in report.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("text", ["", "{}", '[{"file": ""}]', '[{"lines": []}]', "[]"])
