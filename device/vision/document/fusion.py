@@ -156,7 +156,7 @@ class DocumentFusion:
     def _weighed(self, report: CheckReport) -> CheckReport:
         """Nothing is said against a document that was seen in too few frames to be sure, as on a busy box."""
         seen = self._main().frames if self._documents else None
-        if report.result is not Result.FAIL or seen is None or seen >= self._limits["frames_inconsistent"]:
+        if report.result is not Result.FAIL or seen is None or seen >= self._stop.frames_inconsistent:
             return report
         return CheckReport(report.check, Result.NOT_PERFORMED, Reason.EVIDENCE_WEAK, report.method)
 
