@@ -53,7 +53,8 @@ class Distiller:
         self.views = Views(samples, options.cache, seed=int(time.time()))
         self.looks = {"devel": self._labelled(devel_views(samples)), "held": self._labelled(held_views(options.held))}
         self.path = options.run / f"{options.network}-{options.phase}.pt"
-        self.step, self.mean = 0, dict[str, Tensor]()
+        self.step = 0
+        self.mean: dict[str, Tensor] = {}
         self.begin()
         self.student.to(memory_format=torch.channels_last)
 
@@ -63,7 +64,7 @@ class Distiller:
         before = self.options.run / f"{self.options.network}-{PHASES[index - 1]}.pt"
         found = self.path if self.path.exists() else before
         if index or self.path.exists():
-            load(self.student, found)
+            self.step = load(self.student, found)
         features = self._features(self._images(64))
         self.weights = {part.target: _weights(self.wanted(part, features)) for part in self.student.parts}
         if not index and not self.path.exists():
