@@ -8,7 +8,8 @@ label every view as it is made. Devel frames and people kept back (`--held`) are
     python -m models.training.attack_distil v2 whole ...; python -m models.training.attack_distil v2 rounded ...
 
 `blocks`: each part gets the teacher's features and learns the teacher's next ones. `whole`: each gets what the one
-before made of the picture, and the chain learns the teacher's logits as well. `rounded`: the same, batch norms folded.
+before made of the picture, and the chain learns the teacher's logits as well; statistics of batch norms are measured
+once and stay. `rounded`: the same, batch norms folded.
 """
 
 from __future__ import annotations
@@ -69,9 +70,10 @@ class Distiller:
         self.weights = {part.target: _weights(self.wanted(part, features)) for part in self.student.parts}
         if not index and not self.path.exists():
             self._start_norms(features)
+        if index and not self.student.folded:
+            measured(self.student, (self._images(32) for _ in range(16)))
         if self.options.phase == "rounded":
-            if not self.student.folded:
-                measured(self.student, (self._images(32) for _ in range(16))).fold()
+            self.student.fold()
             images = self._images(256)
             equalise(self.student, images)
             attach(self.student, images)
@@ -142,7 +144,7 @@ class Distiller:
         scales = [1.0 if alone else max(float(p.detach().square().mean().sqrt()), 0.01) for p in parameters]
         optimiser = torch.optim.AdamW([{"params": [p]} for p in parameters], betas=(0.9, 0.99), weight_decay=0.0)
         began = looked = time.monotonic()
-        self.student.train()
+        self.student.train(alone)  # a chain follows its teacher better with the statistics of many batches than of each
         reached, taken = 0.0, 0
         while reached < 1.0:
             reached = (time.monotonic() - began) / (60 * options.minutes)

@@ -27,7 +27,13 @@ from provisioning.selftest.known_answers import picture
 from provisioning.selftest.limits import Limits
 from provisioning.selftest.report import Finding, finding
 
-SELFIE_TASKS: Final = (Task.FACE_DETECTION, Task.FACE_LANDMARKS, Task.FACE_EMBEDDING, Task.PRESENTATION_ATTACK)
+SELFIE_TASKS: Final = (
+    Task.FACE_DETECTION,
+    Task.FACE_LANDMARKS,
+    Task.FACE_EMBEDDING,
+    Task.PRESENTATION_ATTACK,
+    Task.PRESENTATION_OPINION,
+)
 _RUNS: Final = 5
 _STRENGTH = {
     "tpm": "in a TPM: it cannot be copied",
