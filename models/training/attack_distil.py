@@ -70,7 +70,7 @@ class Distiller:
         self.weights = {part.target: _weights(self.wanted(part, features)) for part in self.student.parts}
         if not index and not self.path.exists():
             self._start_norms(features)
-        if index and not self.student.folded:
+        if index and found.stem.endswith(PHASES[0]):  # its parts have never met each other
             measured(self.student, (self._images(32) for _ in range(16)))
         if self.options.phase == "rounded":
             self.student.fold()
