@@ -8,7 +8,8 @@ label every view as it is made. Devel frames and people kept back (`--held`) are
     python -m models.training.attack_distil v2 whole ...; python -m models.training.attack_distil v2 rounded ...
 
 `blocks`: each part gets the teacher's features and learns the teacher's next ones. `whole`: each gets what the one
-before made of the picture, and the chain learns the teacher's logits as well. `rounded`: the same, batch norms folded.
+before made of the picture, and the chain learns the teacher's logits as well; statistics of batch norms are measured
+once and stay. `rounded`: the same, batch norms folded.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Distiller:
         self.views = Views(samples, options.cache, seed=int(time.time()))
         self.looks = {"devel": self._labelled(devel_views(samples)), "held": self._labelled(held_views(options.held))}
         self.path = options.run / f"{options.network}-{options.phase}.pt"
-        self.step, self.mean = 0, dict[str, Tensor]()
+        self.step = 0
+        self.mean: dict[str, Tensor] = {}
         self.begin()
         self.student.to(memory_format=torch.channels_last)
 
@@ -63,14 +65,15 @@ class Distiller:
         before = self.options.run / f"{self.options.network}-{PHASES[index - 1]}.pt"
         found = self.path if self.path.exists() else before
         if index or self.path.exists():
-            load(self.student, found)
+            self.step = load(self.student, found)
         features = self._features(self._images(64))
         self.weights = {part.target: _weights(self.wanted(part, features)) for part in self.student.parts}
         if not index and not self.path.exists():
             self._start_norms(features)
+        if index and found.stem.endswith(PHASES[0]):  # its parts have never met each other
+            measured(self.student, (self._images(32) for _ in range(16)))
         if self.options.phase == "rounded":
-            if not self.student.folded:
-                measured(self.student, (self._images(32) for _ in range(16))).fold()
+            self.student.fold()
             images = self._images(256)
             equalise(self.student, images)
             attach(self.student, images)
@@ -141,7 +144,7 @@ class Distiller:
         scales = [1.0 if alone else max(float(p.detach().square().mean().sqrt()), 0.01) for p in parameters]
         optimiser = torch.optim.AdamW([{"params": [p]} for p in parameters], betas=(0.9, 0.99), weight_decay=0.0)
         began = looked = time.monotonic()
-        self.student.train()
+        self.student.train(alone)  # a chain follows its teacher better with the statistics of many batches than of each
         reached, taken = 0.0, 0
         while reached < 1.0:
             reached = (time.monotonic() - began) / (60 * options.minutes)

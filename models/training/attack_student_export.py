@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from models.training.attack_data import load_samples
-from models.training.attack_distil import TEACHERS, load
+from models.training.attack_distil import PHASES, TEACHERS, load
 from models.training.attack_network import INPUT
 from models.training.attack_student import AttackStudent
 from models.training.attack_teacher import FILES, Teacher, for_teacher, log_odds
@@ -74,7 +74,9 @@ def main() -> None:
     student = AttackStudent(options.network)
     print(f"checkpoint of step {load(student, options.checkpoint)}")
     if not student.folded:
-        measured(student, (mine(views(32)) for _ in range(16))).fold()
+        if options.checkpoint.stem.endswith(PHASES[0]):  # its parts have never met each other
+            measured(student, (mine(views(32)) for _ in range(16)))
+        student.fold()
         equalise(student.eval(), mine(views(128)))
     student.eval()
     digest = export(student, (INPUT, INPUT, 3), nhwc(mine(views(options.calibration))), options.output)

@@ -28,7 +28,13 @@ from provisioning.selftest.limits import Limits
 from provisioning.selftest.report import Finding, finding
 from provisioning.units import Run, gateway_url, run_command
 
-SELFIE_TASKS: Final = (Task.FACE_DETECTION, Task.FACE_LANDMARKS, Task.FACE_EMBEDDING, Task.PRESENTATION_ATTACK)
+SELFIE_TASKS: Final = (
+    Task.FACE_DETECTION,
+    Task.FACE_LANDMARKS,
+    Task.FACE_EMBEDDING,
+    Task.PRESENTATION_ATTACK,
+    Task.PRESENTATION_OPINION,
+)
 _RUNS: Final = 5
 _STRENGTH = {
     "tpm": "in a TPM: it cannot be copied",
