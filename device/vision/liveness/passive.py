@@ -7,7 +7,6 @@ added to its own (`second_opinion`). The networks and how they were trained: the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -68,7 +67,7 @@ class PassiveDetector:
         odds = log_odds(self._model.run(tensor)[0].ravel().astype(np.float64), BONA_FIDE)
         if self._second is not None:
             odds += self._second.log_odds(image, landmarks)
-        return 1.0 / (1.0 + math.exp(-odds))
+        return float(np.exp(-np.logaddexp(0.0, -odds)))
 
     @staticmethod
     def fuse(scores: Sequence[float]) -> float:

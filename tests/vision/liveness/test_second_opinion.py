@@ -97,6 +97,13 @@ def test_an_adviser_moves_the_log_odds_no_further_than_it_may(advice):
     assert moved * sure >= -1e-6, "it is moved to where the adviser wants it"
 
 
+@pytest.mark.parametrize(("bona_fide", "score"), [(1e4, 0.0), (-1e4, 1.0)])
+def test_a_detector_may_be_as_sure_as_it_likes(monkeypatch, bona_fide, score):
+    found = detector(monkeypatch, [0.0, 0.0, 0.0])
+    found._model.logits = [bona_fide, 0.0, 0.0, 0.0]
+    assert found.score(IMAGE, FACE) == score
+
+
 @pytest.mark.parametrize(
     "second",
     [
