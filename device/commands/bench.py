@@ -110,7 +110,7 @@ def time_steps(instruments: Instruments, document: Image, selfie: Image, rounds:
         ("find face, landmarks, quality", lambda: instruments.faces.look(selfie)),
     ]
     if embedder is not None:
-        steps.append(("embed the face", lambda: embedder.embed(selfie, view.landmarks)))
+        steps.append(("embed the face", lambda: embedder.embed_frame(selfie, view.landmarks, 0)))
     if detectors:
         steps.append(
             (f"passive attack detection, {detectors[0].name}", partial(detectors[0].score, selfie, view.landmarks))

@@ -1,4 +1,4 @@
-"""What the border of a tightly cut picture does to an embedder (docs/decisions/0092).
+"""What the border of a tightly cut picture does to an embedder (docs/decisions/0093).
 
     python -m models.training.face_borders ../shared/data --teacher omz-face-0095
 

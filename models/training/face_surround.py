@@ -2,7 +2,7 @@
 
 In: a canvas (144, 144, 3) uint8 RGB, which of its pixels the photograph covered, another canvas, a numpy generator.
 Out: a canvas that is filled all over. UTKFace's pictures end at the brow; a box and a passport show hair there. A
-student that has never seen any follows its teacher less well on whole heads (docs/decisions/0092). What is drawn is no
+student that has never seen any follows its teacher less well on whole heads (docs/decisions/0093). What is drawn is no
 portrait of anybody's hair: the answer is to be learned for many surroundings, and the teacher labels each.
 """
 

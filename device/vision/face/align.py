@@ -46,7 +46,7 @@ def aligned_crop(image: Image, five_points: Points, template: Points, size: int)
 
     Returns:
         size x size x 3 uint8 RGB. What lies outside the image is its mirror image: streaks of a repeated
-        border would be something that two faces have in common (docs/decisions/0092).
+        border would be something that two faces have in common (docs/decisions/0093).
     """
     target = np.asarray(template, dtype=np.float64) * size
     matrix = similarity(np.asarray(five_points, dtype=np.float64), target)

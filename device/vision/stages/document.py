@@ -42,6 +42,8 @@ class Embedder(Protocol):
 
     def embed(self, image: Image, landmarks: Landmarks) -> NDArray[np.float32]: ...
 
+    def embed_frame(self, image: Image, landmarks: Landmarks, number: int) -> NDArray[np.float32]: ...
+
 
 @dataclass(frozen=True)
 class DocumentTools:

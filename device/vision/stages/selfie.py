@@ -165,7 +165,7 @@ class SelfieStage(StageMachine):
             self._trouble = Reason.FACE_QUALITY
             return Step(view.quality.guidance, view)
         if self._tools.embedder is not None:
-            probes.append(self._tools.embedder.embed(frame.image, view.landmarks))
+            probes.append(self._tools.embedder.embed_frame(frame.image, view.landmarks, len(probes)))
         self._judge_passively(frame, view)
         return Step(Guidance.HOLD_STILL, view)
 

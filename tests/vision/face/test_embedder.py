@@ -88,6 +88,13 @@ def test_with_mirror_a_face_and_its_mirror_image_are_one(tmp_path, embedder, man
     assert both.embed_crop(crop) == pytest.approx(both.embed_crop(crop[:, ::-1]), abs=1e-5)
 
 
+def test_two_frames_of_one_face_give_what_a_still_gives(embedder, detector, landmarker, astronaut):
+    landmarks = landmarker.find(astronaut, detector.detect(astronaut)[0])
+    frames = [embedder.embed_frame(astronaut, landmarks, number) for number in (0, 1)]
+    assert unit(frames[0] + frames[1]) == pytest.approx(embedder.embed(astronaut, landmarks), abs=1e-5)
+    assert frames[0] != pytest.approx(frames[1], abs=1e-3), "the second was looked at in the mirror"
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"task": "iris"}, {"parameters": {}}, {"parameters": {"template": [[0, 0]]}}],

@@ -41,7 +41,7 @@ def stage(yaws):
     def look(_image):
         return SimpleNamespace(detections=(SimpleNamespace(box=(0, 0, 10, 10)),), main=view(left.pop(0)))
 
-    embedder = SimpleNamespace(embed=lambda _image, landmarks: landmarks.points[0])
+    embedder = SimpleNamespace(embed_frame=lambda _image, landmarks, _number: landmarks.points[0])
     matcher = SimpleNamespace(match=lambda _references, _probes, level: Match(0.9, True, level))
     tools = SelfieTools(SimpleNamespace(look=look), embedder, matcher, None, "test")
     findings = Findings(portraits=[np.ones(3, np.float32)])
