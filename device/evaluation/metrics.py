@@ -48,7 +48,7 @@ class ScoreHistogram:
         if not self.total:
             raise ValueError("no scores were counted")
         reached = np.cumsum(self.counts[::-1])[::-1]
-        allowed = np.flatnonzero(reached <= rate * self.total + 1e-9)
+        allowed = np.flatnonzero(reached / self.total <= rate)
         if not len(allowed):
             return float(np.nextafter(1.0, 2.0))  # one that not even a cosine of 1 reaches
         return int(allowed[0]) * (2.0 / BINS) - 1.0

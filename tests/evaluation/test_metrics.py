@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from device.evaluation import metrics
@@ -17,6 +17,7 @@ def histogram(scores: np.ndarray) -> metrics.ScoreHistogram:
 
 
 @given(few, st.floats(0, 1))
+@example(np.zeros(1), np.nextafter(1.0, 0.0))  # the largest rate that not even one score of one keeps
 @settings(max_examples=60, deadline=None)
 def test_threshold_of_a_histogram_is_the_lowest_that_keeps_the_rate(scores: np.ndarray, rate: float) -> None:
     threshold = histogram(scores).threshold_at(rate)
