@@ -65,7 +65,7 @@ class Distiller:
         before = self.options.run / f"{self.options.network}-{PHASES[index - 1]}.pt"
         found = self.path if self.path.exists() else before
         if index or self.path.exists():
-            self.step = load(self.student, found)
+            self.step = int(self.student.restore(found)["step"])
         features = self._features(self._images(64))
         self.weights = {part.target: _weights(self.wanted(part, features)) for part in self.student.parts}
         if not index and not self.path.exists():
@@ -198,15 +198,6 @@ def _weights(wanted: Tensor) -> Tensor:
     variance = wanted.var(axes)
     weight = 1.0 / (variance + 0.1 * variance.mean())
     return weight if wanted.dim() == 2 else weight[:, None, None]
-
-
-def load(student: AttackStudent, path: Path) -> int:
-    """The averaged weights of a checkpoint. Returns its step."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["folded"]:
-        student.fold()
-    student.load_state_dict({**state["student"], **state["mean"]})
-    return int(state["step"])
 
 
 def main() -> None:

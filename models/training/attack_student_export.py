@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from models.training.attack_data import load_samples
-from models.training.attack_distil import PHASES, TEACHERS, load
+from models.training.attack_distil import PHASES, TEACHERS
 from models.training.attack_network import INPUT
 from models.training.attack_student import AttackStudent
 from models.training.attack_teacher import FILES, Teacher, for_teacher, log_odds
@@ -72,7 +72,7 @@ def main() -> None:
         return crops[:, :, half * INPUT : (half + 1) * INPUT].contiguous(memory_format=torch.channels_last)
 
     student = AttackStudent(options.network)
-    print(f"checkpoint of step {load(student, options.checkpoint)}")
+    print(f"checkpoint of step {student.restore(options.checkpoint)['step']}")
     if not student.folded:
         if options.checkpoint.stem.endswith(PHASES[0]):  # its parts have never met each other
             measured(student, (mine(views(32)) for _ in range(16)))

@@ -32,11 +32,8 @@ MANIFEST = Path("models/manifest.toml")
 
 def load(path: Path, faces: Faces) -> Student:
     """The averaged weights of a checkpoint, batch norms calibrated in the chain and folded."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
     student = Student()
-    if state["folded"]:
-        student.fold()
-    student.load_state_dict({**state["student"], **state["mean"]})
+    state = student.restore(path)
     print(f"checkpoint of step {state['step']}, {state['step'] * state['batch']} views")
     return (student if state["folded"] else recalibrate(student, faces)).eval()
 

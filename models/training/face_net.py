@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -189,6 +190,14 @@ class Chain(nn.Module):
             if isinstance(module, Convolution):
                 module.settle()
         return self
+
+    def restore(self, path: Path) -> dict[str, Any]:
+        """The averaged weights of a checkpoint, folded if it was. Returns the whole checkpoint."""
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if state["folded"]:
+            self.fold()
+        self.load_state_dict({**state["student"], **state["mean"]})
+        return state
 
     @property
     def folded(self) -> bool:

@@ -128,16 +128,12 @@ def main() -> None:
     torch.set_num_threads(1)
     faces = Faces(arguments.cache, seed=0)
     teacher = QuickTeacher(Teacher(), arguments.cache)
-    state = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
     student = Student()
-    if state["folded"]:
-        student.fold()
-    weights = {**state["student"], **state["mean"]}
+    state = student.restore(arguments.checkpoint)
     if arguments.late:
         late = torch.load(arguments.late, map_location="cpu", weights_only=True)
         taken = {k: v for k, v in {**late["student"], **late["mean"]}.items() if _part(k) >= arguments.first_late}
-        weights |= taken
-    student.load_state_dict(weights)
+        student.load_state_dict(student.state_dict() | taken)
     student.eval()
     random = np.random.default_rng(2)
     index = random.choice(faces.training, arguments.images + arguments.more, replace=False)

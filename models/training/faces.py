@@ -249,11 +249,7 @@ def _load(trainer: Trainer, path: Path) -> None:
     """Goes on from the averaged weights of a checkpoint, if there is one."""
     if not path.exists():
         return
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["folded"]:
-        trainer.student.fold()
-    trainer.student.load_state_dict({**state["student"], **state["mean"]})
-    trainer.step = int(state["step"])
+    trainer.step = int(trainer.student.restore(path)["step"])
     trainer.student.to(trainer.device, memory_format=torch.channels_last)
 
 

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from device.commands.relying_party import RelyingParty
+from device.verify import verify_verdict
 from tests.system import rootfs
 from tests.system.bottle import Bottle
 
@@ -75,6 +76,18 @@ class Installed:
 
     def finish(self, verification: str, timeout: float = 120.0) -> dict:
         return self.until(verification, "finished", timeout)
+
+    def judged(self, verification: str) -> dict:
+        """The claims of its verdict, which verifies offline."""
+        verified = verify_verdict(
+            self.party.verdict(verification),
+            trust=x509.load_pem_x509_certificates(self.root_pem.encode()),
+            expected_audience=AUDIENCE,
+            expected_nonce=NONCE,
+            allow_emulated=True,
+        )
+        assert verified.valid, verified.reason
+        return verified.claims
 
     def health(self) -> tuple[int, dict]:
         connection = self.party._connect()

@@ -10,11 +10,9 @@ import subprocess
 import time
 
 import pytest
-from cryptography import x509
 
-from device.verify import verify_verdict
 from tests.system.camera.stage import LiveStage
-from tests.system.conftest import AUDIENCE, NONCE, SERVICES, installed_bottle
+from tests.system.conftest import SERVICES, installed_bottle
 from tests.system.rootfs import REPOSITORY
 from tests.system.test_box import pss
 from tests.system.test_failures import open_when_free, until
@@ -72,18 +70,11 @@ def stage(box_with_a_camera):
 
 
 def judged(box, verification):
-    """The verdict, verified offline, with its claims."""
-    verified = verify_verdict(
-        box.party.verdict(verification),
-        trust=x509.load_pem_x509_certificates(box.root_pem.encode()),
-        expected_audience=AUDIENCE,
-        expected_nonce=NONCE,
-        allow_emulated=True,
-    )
-    assert verified.valid, verified.reason
-    told = [f"{name} {check['result']} {check.get('reason', '')}" for name, check in verified.claims["checks"].items()]
-    print(f"through picamera2: {verified.claims['verdict']}: {', '.join(told)}")
-    return verified.claims
+    """The verdict's claims, verified offline and printed."""
+    claims = box.judged(verification)
+    told = [f"{name} {check['result']} {check.get('reason', '')}" for name, check in claims["checks"].items()]
+    print(f"through picamera2: {claims['verdict']}: {', '.join(told)}")
+    return claims
 
 
 def told_pss(box, when):

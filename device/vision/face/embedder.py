@@ -56,7 +56,7 @@ class FaceEmbedder:
 
     def embed(self, image: Image, landmarks: Landmarks) -> Embedding:
         """The (dimensions,) float32 embedding, of length 1, of a face in an H x W x 3 uint8 RGB image."""
-        return self.embed_crop(aligned_crop(image, landmarks.five, self._template, self.entry.input.width))
+        return self.embed_crop(self._crop(image, landmarks))
 
     def embed_frame(self, image: Image, landmarks: Landmarks, number: int) -> Embedding:
         """As `embed`, for the `number`-th of several frames of one face.
@@ -64,8 +64,8 @@ class FaceEmbedder:
         With `parameters.mirror` every other frame is looked at in the mirror: the mean over the frames, which is what
         is matched, then has both sides in it, in half the time a frame.
         """
-        crop = aligned_crop(image, landmarks.five, self._template, self.entry.input.width)
-        return self._look(np.ascontiguousarray(crop[:, ::-1]) if self._mirror and number % 2 else crop)
+        crop = self._crop(image, landmarks)
+        return self._look(_mirrored(crop) if self._mirror and number % 2 else crop)
 
     def embed_crop(self, crop: Image) -> Embedding:
         """As `embed`, for a face that is aligned to this embedder's template already.
@@ -74,11 +74,18 @@ class FaceEmbedder:
         """
         found = self._look(crop)
         if self._mirror:
-            found = found + self._look(np.ascontiguousarray(crop[:, ::-1]))
+            found = found + self._look(_mirrored(crop))
         return unit(found)
+
+    def _crop(self, image: Image, landmarks: Landmarks) -> Image:
+        return aligned_crop(image, landmarks.five, self._template, self.entry.input.width)
 
     def _look(self, crop: Image) -> Embedding:
         return unit(self._model.run(prepare(self.entry, crop))[0].ravel())
+
+
+def _mirrored(crop: Image) -> Image:
+    return np.ascontiguousarray(crop[:, ::-1])
 
 
 def unit(vector: Embedding) -> Embedding:

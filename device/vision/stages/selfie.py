@@ -189,6 +189,11 @@ class SelfieStage(StageMachine):
     def reports(self) -> list[CheckReport]:
         return [self._match(), self._passive(), self._active(), self._depth()]
 
+    @property
+    def _hindered(self) -> bool:
+        """Whether `_why_not` has a better reason than a check's own."""
+        return self._trouble is not None or self._pace.mostly_unwatched
+
     def _why_not(self) -> Reason:
         """Why the stage ended before a check could be performed."""
         if self._pace.mostly_unwatched:
@@ -242,14 +247,13 @@ class SelfieStage(StageMachine):
         state = self._challenge_state
         if state is not None and state.result in (Result.PASS, Result.FAIL):
             return CheckReport(check, state.result, state.reason, method)
-        unclear = self._trouble is not None or self._pace.mostly_unwatched
-        if state is not None and state.reason is not None and not unclear:
+        if state is not None and state.reason is not None and not self._hindered:
             return not_performed(check, state.reason, method)
         return not_performed(check, self._why_not(), method)
 
     def _depth(self) -> CheckReport:
         report = self._parallax.report()
-        if report.result is Result.NOT_PERFORMED and (self._trouble is not None or self._pace.mostly_unwatched):
+        if report.result is Result.NOT_PERFORMED and self._hindered:
             return not_performed(report.check, self._why_not(), report.method)
         return report
 

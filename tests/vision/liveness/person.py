@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from device.protocol import Movement
 from device.vision.face.landmarks import Expression, Pose
@@ -36,12 +36,20 @@ def play(
     seconds: float = 120.0,
     fps: float = FPS,
 ) -> ChallengeState:
+    """Feeds frames at an even rate until the challenge ends, see `play_at`."""
+    return play_at(challenge, react, (100.0 + number / fps for number in range(int(seconds * fps))))
+
+
+def play_at(
+    challenge: Challenge,
+    react: Callable[[float, float, Movement | None], FaceState | None],
+    times: Iterable[float],
+) -> ChallengeState:
     """Feeds frames until the challenge ends. `react(time, since, asked)` gets the time since `asked` last changed."""
     asked: Movement | None = None
     changed = 0.0
     state = challenge.state
-    for number in range(int(seconds * fps)):
-        time = 100.0 + number / fps
+    for time in times:
         state = challenge.update(time, react(time, time - changed, asked))
         if state.finished:
             return state

@@ -12,7 +12,7 @@ from device.protocol import Guidance, Movement, Reason, Result
 from device.vision.liveness.challenge import Challenge
 from device.vision.liveness.parameters import FILE, load_parameters, parse_parameters
 from device.vision.liveness.sequence import draw_movements
-from tests.vision.liveness.person import FPS, face, moving, obedient, play
+from tests.vision.liveness.person import FPS, face, moving, obedient, play, play_at
 
 ALL = tuple(Movement)
 SEED = bytes(range(32))
@@ -171,17 +171,6 @@ def late_frames(lag):
         now = math.ceil(round((now + lag()) * FPS, 6) + 0.001) / FPS
 
 
-def play_late(challenge, react, lag):
-    asked, changed, state = None, 100.0, challenge.state
-    for time in late_frames(lag):
-        state = challenge.update(time, react(time, time - changed, asked))
-        if state.finished:
-            return state
-        if challenge.asked is not asked:
-            asked, changed = challenge.asked, time
-    return state
-
-
 def careful(delay):
     """As `obedient`; a blink is as short as people make it, and done again while it is asked for."""
 
@@ -196,7 +185,7 @@ def careful(delay):
 @settings(max_examples=100, deadline=None)
 @given(st.binary(min_size=32, max_size=32), st.floats(0.0, 0.19) | st.floats(0.19, 2.5), st.floats(0.3, 1.0))
 def test_however_slow_the_box_nobody_fails_who_does_what_is_asked(seed, lag, delay):
-    state = play_late(Challenge(seed, STEPS, ALL), careful(delay), lambda: lag)
+    state = play_at(Challenge(seed, STEPS, ALL), careful(delay), late_frames(lambda: lag))
     assert state.result is not Result.FAIL, state
     assert state.result is Result.PASS or lag > 0.18, "five frames a second are enough"
 
@@ -209,18 +198,18 @@ def test_where_the_box_stalls_now_and_then_nobody_fails(seed, share, delay, numb
     def lag():
         return 0.05 + (chance.uniform(0.3, 2.5) if chance.random() < share else 0.0)
 
-    state = play_late(Challenge(seed, STEPS, ALL), careful(delay), lag)
+    state = play_at(Challenge(seed, STEPS, ALL), careful(delay), late_frames(lag))
     assert state.result is not Result.FAIL, state
 
 
 def test_one_stall_does_not_stop_who_ignores_the_challenge_from_failing():
     lags = iter([0.05] * 30 + [3.0] + [0.05] * 10_000)
-    state = play_late(Challenge(SEED, STEPS, ALL), lambda *_: face(), lambda: next(lags))
+    state = play_at(Challenge(SEED, STEPS, ALL), lambda *_: face(), late_frames(lambda: next(lags)))
     assert (state.result, state.reason) == (Result.FAIL, Reason.CHALLENGE_IGNORED)
 
 
 def test_what_was_not_watched_is_not_a_pass_either():
-    state = play_late(Challenge(SEED, STEPS, ALL), obedient(), lambda: 1.0)
+    state = play_at(Challenge(SEED, STEPS, ALL), obedient(), late_frames(lambda: 1.0))
     assert state.result is None
 
 
