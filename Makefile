@@ -99,7 +99,7 @@ test-threats: $(VENV)/.keys
 	$(BIN)/python -m pytest -m 'system or not system' --timeout=1500 $$($(BIN)/python -m tests.test_threat_model)
 
 test-system: $(VENV)/.models
-	$(BIN)/python -m pytest tests/system -m system -s --timeout=1500
+	$(BIN)/python -m pytest tests/system -m system -s --durations=12 --timeout=1500
 
 # Ansible has an environment of its own: what runs a fleet is not what runs a box.
 test-fleet: $(VENV)/.models

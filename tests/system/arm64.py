@@ -123,7 +123,7 @@ def main() -> int:
         print(f"vouchbox: make test-arm64 cannot run here: {reason}", file=sys.stderr)
         return 2
     upper = rootfs.cache_folder() / "arm64-run"
-    shutil.rmtree(upper, ignore_errors=True)
+    rootfs.clear(upper)
     with rootfs.overlay(base(), upper) as root, rootfs.inside(root), shared_data(root):
         print(rootfs.in_chroot(root, "uname", "-m").strip(), flush=True)
         copy_checkout(root / "checkout")
@@ -133,7 +133,7 @@ def main() -> int:
         # Plain: to rewrite every test's assertions would be translated too.
         options = ("--timeout=1800", "--durations=5", "--assert=plain", "-p", "no:cacheprovider")
         ended = subprocess.run([*command, "pytest", *options, *TESTS], check=False)
-    shutil.rmtree(upper, ignore_errors=True)
+    rootfs.clear(upper)
     return ended.returncode
 
 

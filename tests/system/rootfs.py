@@ -106,6 +106,22 @@ def overlay(lower: Path | Sequence[Path], upper: Path) -> Iterator[Path]:
         _run("umount", "--recursive", str(upper / "root"))
 
 
+def clear(folder: Path) -> None:
+    """Removes what a run left, cut off or not. What is still mounted there goes first: /dev is among it."""
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for point in reversed(mounted):
+        if Path(point).is_relative_to(folder.resolve()):
+            _run("umount", point)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_runs_cut_off() -> None:
+    """Removes the disks of runs whose process is gone."""
+    for folder in cache_folder().glob("run-*"):
+        if not Path("/proc", folder.name.removeprefix("run-")).exists():
+            clear(folder)
+
+
 @contextlib.contextmanager
 def inside(root: Path) -> Iterator[None]:
     """Programs in `root` work in the block: /proc and /dev are there, names resolve, authorities are known."""

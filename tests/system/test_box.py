@@ -38,13 +38,7 @@ def test_the_technicians_tool_finds_it_well_where_it_listens_and_says_when_it_is
 
 
 def test_a_whole_verification_ends_in_a_verdict_that_verifies_offline(box):
-    box.wait_well()
-    verification = box.open()
-    state = box.finish(verification)
-    if state.get("outcome") != "verified":
-        box.tell()
-    assert state["outcome"] == "verified", state
-    assert box.judged(verification)["verdict"] == "verified"
+    assert box.verified_person()["verdict"] == "verified"
 
 
 def test_the_journal_has_the_verification_by_its_fields_and_nothing_of_the_document(box):

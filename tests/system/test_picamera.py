@@ -69,14 +69,6 @@ def stage(box_with_a_camera):
         yield made
 
 
-def judged(box, verification):
-    """The verdict's claims, verified offline and printed."""
-    claims = box.judged(verification)
-    told = [f"{name} {check['result']} {check.get('reason', '')}" for name, check in claims["checks"].items()]
-    print(f"through picamera2: {claims['verdict']}: {', '.join(told)}")
-    return claims
-
-
 def told_pss(box, when):
     """The three services' memory in MB, printed."""
     sizes = {service: pss(box.bottle.outer_pids(f"vouchbox-{service}")) for service in SERVICES}
@@ -114,7 +106,7 @@ def one_verification(box, stage):
         told_pss(box, "a person looked at and the next worker ready")
         state = box.finish(verification)
     print(f"the person was drawn {stage.rate:.0f} times a second")
-    return judged(box, verification), state
+    return box.judged(verification), state
 
 
 def skip_if_busy(stage):
@@ -134,7 +126,7 @@ def test_a_camera_that_is_pulled_in_mid_verification(box_with_a_camera, stage):
         state = box.finish(verification)
         print(f"camera pulled: the verification ended {time.monotonic() - began:.1f} s later")
     assert state["outcome"] == "inconclusive"
-    claims = judged(box, verification)
+    claims = box.judged(verification)
     reasons = {check.get("reason") for check in claims["checks"].values()}
     assert "camera_lost" in reasons
     stage.plug_in()
