@@ -1,8 +1,9 @@
 """Turns a checkpoint of the face embedder into the int8 file that boxes run, and says what int8 costs.
 
 In: `whole.pt` (or `blocks.pt`) of a run, and the face cache for calibration images and the comparison. Out: the .tflite
-(int8 weights and activations), its hash put into the manifest, and printed: the cosine between the teacher and each of
-the float and the int8 student, on faces that were never trained on.
+(int8 weights and activations, its embeddings whitened by a part), its hash put into the manifest, and printed: the
+cosine between the teacher and the student, and between the whitened student in float and in int8, on faces that were
+never trained on.
 
     python -m models.training.face_export R/whole.pt --cache C --out models/face-embedder.tflite
 """
@@ -25,6 +26,7 @@ from models.training.face_data import Faces
 from models.training.face_net import Student, for_teacher, scaled
 from models.training.face_statistics import recalibrate
 from models.training.face_teacher import SIZE, QuickTeacher, Teacher
+from models.training.face_whitening import POWER, whiten
 
 NAME = "face-embedder"
 MANIFEST = Path("models/manifest.toml")
@@ -47,19 +49,21 @@ def calibration_inputs(faces: Faces, count: int) -> list[np.ndarray]:
     return [(crop.astype(np.float32) / np.float32(127.5) - 1)[None] for crop in crops]
 
 
-def agreement(student: Student, path: Path, teacher: QuickTeacher, crops: np.ndarray) -> dict[str, float]:
-    """Mean cosines: teacher with float student, teacher with int8 student, float with int8 student."""
+def agreement(
+    student: Student, whitened: Student, path: Path, teacher: QuickTeacher, crops: np.ndarray
+) -> dict[str, float]:
+    """Mean cosines: teacher with float student, and the whitened student in float with itself in int8."""
     runner = Runner(path)
     cosines = []
     for crop in crops:
         pixels = torch.from_numpy(crop[None])
         wanted = teacher.features(for_teacher(pixels))["embedding"]
         with torch.no_grad():
-            plain = student(scaled(pixels))
+            found, plain = student(scaled(pixels)), whitened(scaled(pixels))
         quantised = torch.from_numpy(runner((crop.astype(np.float32) / np.float32(127.5) - 1)[None])[0])
-        pairs = ((wanted, plain), (wanted, quantised), (plain, quantised))
+        pairs = ((wanted, found), (plain, quantised))
         cosines.append([float(functional.cosine_similarity(a, b.reshape(1, -1))) for a, b in pairs])
-    names = ("teacher with float", "teacher with int8", "float with int8")
+    names = ("teacher with float", "float with int8, whitened")
     return dict(zip(names, np.mean(cosines, axis=0).tolist(), strict=True))
 
 
@@ -108,6 +112,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, help="manifest to put the hash into")
     parser.add_argument("--calibration", type=int, default=160)
+    parser.add_argument("--whitened", type=float, default=POWER, help="power of the whitening; 0 for none")
     parser.add_argument("--compact", type=Path, help="also write the weights at half precision, to go on from")
     parser.add_argument("--plain", type=Path, metavar="FOLDER", help="also write a bundle of the float32 network here")
     arguments = parser.parse_args()
@@ -115,16 +120,18 @@ def main() -> None:
     faces = Faces(arguments.cache, seed=0)
     student = load(arguments.checkpoint, faces)
     inputs = calibration_inputs(faces, arguments.calibration)
-    digest = export(copy.deepcopy(student).settle(), (SIZE, SIZE, 3), inputs, arguments.out)
+    whitened = whiten(copy.deepcopy(student), faces, arguments.whitened)
+    digest = export(copy.deepcopy(whitened).settle(), (SIZE, SIZE, 3), inputs, arguments.out)
     print(f"{arguments.out}: {arguments.out.stat().st_size} bytes, SHA-256 {digest}")
     index = faces.validation[:128]
     crops = faces.clean(index, np.zeros(len(index), dtype=bool))
-    for name, value in agreement(student, arguments.out, QuickTeacher(Teacher(), arguments.cache), crops).items():
+    teacher = QuickTeacher(Teacher(), arguments.cache)
+    for name, value in agreement(student, whitened, arguments.out, teacher, crops).items():
         print(f"cosine {name}: {value:.4f}")
     if arguments.compact:
         write_compact(arguments.checkpoint, student, arguments.compact)
     if arguments.plain:
-        write_plain_bundle(student, arguments.manifest or MANIFEST, arguments.plain)
+        write_plain_bundle(whitened, arguments.manifest or MANIFEST, arguments.plain)
     if arguments.manifest:
         put_hash(arguments.manifest, digest)
 

@@ -225,6 +225,12 @@ class Student(Chain):
         parts += [Part(at8[-1], EMBEDDING, Head(128, 512, 256), residual=False)]
         super().__init__(parts)
 
+    def whiten(self, matrix: Tensor) -> None:
+        """Multiplies every embedding by `matrix` (256, 256), in the last layer."""
+        project = self.parts[-1].body.project
+        project.weight.data = torch.einsum("ab,bcij->acij", matrix, project.weight.data)
+        project.bias.data = matrix @ project.bias.data
+
 
 def scaled(pixels: Tensor) -> Tensor:
     """RGB uint8 (N, 128, 128, 3) as the student's input."""

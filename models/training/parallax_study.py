@@ -50,13 +50,14 @@ def clip_frames(path: Path) -> list[Image]:
 
 @dataclass
 class Followed:
-    """One face of a sequence: what depth saw of it, its landmarks and yaw in degrees frame by frame, and which frames
-    these were."""
+    """One face of a sequence: what depth saw of it, its landmarks and yaw in degrees frame by frame, which frames
+    these were, and the face cut out of each with its left upper corner."""
 
     parallax: Parallax
     seen: list[Landmarks]
     yaws: list[float]
     frames: list[int]
+    cut: list[tuple[Image, tuple[int, int]]]
 
     @property
     def turns(self) -> bool:
@@ -81,13 +82,22 @@ class Tracks:
             near = (face for face in self.faces if _moved(face.seen[-1], found) < 0.8 * found.inter_eye)
             face = next(near, None)
             if face is None:
-                face = Followed(Parallax(), [], [], [])
+                face = Followed(Parallax(), [], [], [], [])
                 self.faces.append(face)
-            face.parallax.add(found, pose)
+            face.parallax.add(image, found, pose)
             face.seen.append(found)
             face.yaws.append(pose.yaw)
             face.frames.append(self._count)
+            face.cut.append(_cut(image, found))
         self._count += 1
+
+
+def _cut(image: Image, found: Landmarks) -> tuple[Image, tuple[int, int]]:
+    low, high = found.points[:, :2].min(axis=0), found.points[:, :2].max(axis=0)
+    rim = 0.2 * (high - low)
+    left, top = (int(value) for value in np.maximum(0, low - rim))
+    right, bottom = (int(value) for value in np.maximum(1, high + rim))
+    return image[top:bottom, left:right].copy(), (left, top)
 
 
 def _moved(before: Landmarks, now: Landmarks) -> float:
@@ -245,7 +255,7 @@ def main() -> None:
     tally: dict[str, list[str]] = {}
     clips: dict[str, list[str]] = {}
 
-    def tell(kind: str, file: str, tracks: Tracks, least: int) -> None:
+    def tell(kind: str, file: str, tracks: Tracks, least: int, size: tuple[int, int] = (480, 640)) -> None:
         for face in tracks.faces:
             if len(face.seen) < least:
                 continue
@@ -260,7 +270,9 @@ def main() -> None:
                 arguments.save.mkdir(parents=True, exist_ok=True)
                 name = f"{kind}-{sum(len(told) for told in tally.values()):03d}.npz"
                 points = np.stack([found.points for found in face.seen])
-                np.savez(arguments.save / name, points=points, yaws=face.yaws, source=file)
+                pictures = {f"picture_{number:03d}": picture for number, (picture, _) in enumerate(face.cut)}
+                corners = np.array([corner for _, corner in face.cut])
+                np.savez(arguments.save / name, points=points, corners=corners, size=size, source=file, **pictures)
 
     rng = np.random.default_rng(7)
     for path in sorted(arguments.clips.glob("*.gif")) if arguments.clips else ():
@@ -268,7 +280,7 @@ def main() -> None:
         tracks = Tracks(detector, landmarker)
         for frame in frames:
             tracks.add(frame)
-        tell("head", path.name, tracks, 8)
+        tell("head", path.name, tracks, 8, frames[0].shape[:2])
         for face in tracks.faces:
             if len(face.seen) < 8:
                 continue

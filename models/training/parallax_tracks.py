@@ -1,6 +1,7 @@
 """Answers of the depth check on tracks that `parallax_study --save` kept: thresholds can be tried without rendering.
 
-In: a folder of track files. Out: one line a kind of sequence: answers counted, wrong ones with their 95 % bound.
+In: a folder of track files: landmarks, and the face cut out of each frame. Out: one line a kind of sequence: answers
+counted, wrong ones with their 95 % bound.
 
     python -m models.training.parallax_tracks TRACKS
 """
@@ -27,12 +28,16 @@ def main() -> None:
     answers: dict[str, list[str]] = {}
     for path in sorted(arguments.tracks.glob("*.npz")):
         with np.load(path) as track:
-            points, source = track["points"], str(track["source"])
+            points, corners, source = track["points"], track["corners"], str(track["source"])
+            frames = [np.zeros((*track["size"], 3), np.uint8) for _ in points]
+            for number, (frame, (left, top)) in enumerate(zip(frames, corners, strict=True)):
+                face = track[f"picture_{number:03d}"]
+                frame[top : top + face.shape[0], left : left + face.shape[1]] = face
         kind = path.stem.rpartition("-")[0]
         parallax = Parallax()
-        for frame in points:
-            found = Landmarks(frame, 1.0)
-            parallax.add(found, head_pose(found, (480, 640)))
+        for frame, there in zip(frames, points, strict=True):
+            found = Landmarks(there, 1.0)
+            parallax.add(frame, found, head_pose(found, frame.shape))
         report = parallax.report()
         answers.setdefault(kind, []).append(str(report.reason or report.result))
         if arguments.verbose:

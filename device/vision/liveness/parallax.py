@@ -1,9 +1,10 @@
-"""Depth from motion: as a face turns, do its landmarks move as those of a head, or as those of a flat picture?
+"""Depth from motion: as a face turns, do its points move as those of a head, or as those of a flat picture?
 
-In: landmarks and pose of each frame of the challenge. Out: a `CheckReport`: pass (a head), fail (`moves_as_plane`), or
-not performed (`motion_insufficient`). The tracks of stable points are fitted by a plane, by a bent sheet and by a
-rigid head (`depth_fit`); what plane and sheet leave over, beside what the head does, decides. Only turns to a side
-count: in a nod a face shows too little relief to tell a head from a picture.
+In: image, landmarks and pose of each frame of the challenge. Out: a `CheckReport`: pass (a head), fail
+(`moves_as_plane`), or not performed (`motion_insufficient`). Tracks of points are fitted by a plane, by a bent sheet
+and by a rigid head (`depth_fit`); what plane and sheet leave over, beside what the head does, decides. Points are
+followed in the picture itself (`tracks`); where too few can be, the landmarks' own tracks decide, by stricter limits.
+Only turns to a side count: in a nod a face shows too little relief to tell a head from a picture.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from device.protocol import Check, CheckReport, Reason, Result
+from device.vision.camera.base import Image
 from device.vision.face.landmarks import Landmarks, Pose
 from device.vision.liveness.depth_fit import (
     STABLE,
@@ -26,19 +28,26 @@ from device.vision.liveness.depth_fit import (
     sheet_residual,
 )
 from device.vision.liveness.parameters import ParallaxParameters, load_parameters
+from device.vision.liveness.tracks import EYES, Shot, follow, shot
 
-METHOD: Final = "parallax-2"
+METHOD: Final = "parallax-3"
 _MEMORY: Final = 600
 """Frames that are remembered at most: 40 s at 15 frames a second, a few hundred kilobytes."""
+_SHOTS: Final = 24
+"""Turned frames whose picture is kept, the widest turns: 30 kB each."""
 
 
 @dataclass(frozen=True)
 class DepthEvidence:
     """What the fits say, residuals as RMS over `frames` frames in shares of the eyes' distance. `turned`: these are
-    frames in which the head turned to a side from a straight look; else those in which only its shape changed."""
+    frames in which the head turned to a side from a straight look; else those in which only its shape changed.
+    `followed`: the points were followed in the picture; else they are landmarks. `change`: of the shape, beyond shift,
+    turn and scale, RMS over the three frames that changed most."""
 
     frames: int
     turned: bool
+    followed: bool
+    change: float
     plane: float
     sheet: float
     head: float
@@ -62,18 +71,54 @@ class _View:
     eyes: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    shot: Shot
+    yaw: float
+    pitch: float
+
+    @property
+    def away(self) -> float:
+        """Degrees from straight."""
+        return max(abs(self.yaw), abs(self.pitch))
+
+
 class Parallax:
     """Collects views of one face and judges them at the end."""
 
     def __init__(self, parameters: ParallaxParameters | None = None) -> None:
         self._p = parameters or load_parameters().parallax
         self._views: list[_View] = []
+        self._straight: _Kept | None = None
+        self._turned: list[_Kept] = []
 
-    def add(self, landmarks: Landmarks, pose: Pose) -> None:
-        """Takes in one frame's landmarks and head pose."""
+    def add(self, image: Image, landmarks: Landmarks, pose: Pose) -> None:
+        """Takes in one frame (H x W x 3 uint8 RGB), its landmarks and its head pose."""
         if len(self._views) < _MEMORY:
             points = landmarks.points.astype(np.float64)
             self._views.append(_View(points[STABLE], pose.yaw, pose.pitch, eye_distance(points)))
+            self._keep(image, landmarks, pose)
+
+    def _keep(self, image: Image, landmarks: Landmarks, pose: Pose) -> None:
+        """Keeps the picture of the straightest look, and those of the widest turns that can still be followed."""
+        if abs(pose.yaw) > self._p.followed_turn:
+            return
+        straighter = self._straight is None or max(abs(pose.yaw), abs(pose.pitch)) < self._straight.away
+        wider = len(self._turned) < _SHOTS or abs(pose.yaw) > abs(self._least_turned.yaw)
+        taken = shot(image, landmarks) if straighter or wider else None
+        if taken is None:
+            return
+        kept = _Kept(taken, pose.yaw, pose.pitch)
+        if straighter:
+            self._straight = kept
+        if wider:
+            if len(self._turned) == _SHOTS:
+                self._turned.remove(self._least_turned)
+            self._turned.append(kept)
+
+    @property
+    def _least_turned(self) -> _Kept:
+        return min(self._turned, key=lambda kept: abs(kept.yaw))
 
     def report(self) -> CheckReport:
         """The check's answer from all that was seen until now.
@@ -84,9 +129,12 @@ class Parallax:
         check, evidence = Check.LIVENESS_PARALLAX, self.evidence()
         if evidence is None:
             return CheckReport(check, Result.NOT_PERFORMED, Reason.MOTION_INSUFFICIENT, method=METHOD)
-        if evidence.turned and evidence.ratio >= self._p.ratio and evidence.sheet_ratio >= self._p.sheet_ratio:
+        p, limits = self._p, (self._p.ratio, self._p.sheet_ratio, self._p.plane_ratio)
+        if evidence.followed:
+            limits = (p.followed_ratio, p.followed_sheet_ratio, p.followed_plane_ratio)
+        if evidence.turned and evidence.ratio >= limits[0] and evidence.sheet_ratio >= limits[1]:
             return CheckReport(check, Result.PASS, method=METHOD)
-        if evidence.turned or evidence.ratio < self._p.plane_ratio:
+        if evidence.turned or (evidence.change >= p.stretch and evidence.ratio < limits[2]):
             return CheckReport(check, Result.FAIL, Reason.MOVES_AS_PLANE, method=METHOD)
         return CheckReport(check, Result.NOT_PERFORMED, Reason.MOTION_INSUFFICIENT, method=METHOD)
 
@@ -104,16 +152,34 @@ class Parallax:
         yaw, pitch = self._away(straight)
         counted = np.flatnonzero(yaw >= self._p.turn)
         turned = frontal and len(counted) >= self._p.frames
+        if (followed := self._followed(turned=turned)) is not None:
+            return followed
         if not turned:  # a head that nods changes its shape too, and not unlike a plane
             counted = np.flatnonzero((change >= self._p.stretch) & (pitch < self._p.nod))
         if len(counted) < self._p.frames:
             return None
         counted = counted[np.argsort(-change[counted])][: self._p.keep]
-        fitted = frames[counted]
-        plane = np.array([plane_residual(reference[:, :2], frame) for frame in fitted]) / eyes
-        sheet = sheet_residual(reference[:, :2], fitted) / eyes
-        head = head_residual(reference, fitted) / eyes
-        return DepthEvidence(len(counted), turned, _rms(plane), _rms(sheet), _rms(head))
+        return _evidence(reference, frames[counted], eyes, turned=turned, followed=False)
+
+    def _followed(self, *, turned: bool) -> DepthEvidence | None:
+        """The residuals of points followed in the picture, or None where too few were."""
+        straight = self._straight
+        if straight is None or (turned and straight.away > self._p.reference_pose):
+            return None
+        others = [kept for kept in self._turned if kept is not straight]
+        if turned:
+            others = [kept for kept in others if abs(kept.yaw - straight.yaw) >= self._p.turn]
+        else:  # a head that nods changes its shape too, and not unlike a plane
+            others = [kept for kept in others if abs(kept.pitch - straight.pitch) < self._p.nod]
+        if not others:
+            return None
+        shapes = np.stack([kept.shot.points[STABLE, :2] for kept in others])
+        change = shape_change(straight.shot.points[STABLE, :2], shapes)
+        widest = [others[index].shot for index in np.argsort(-change)[: self._p.keep]]
+        tracks = follow(straight.shot, widest, self._p.followed_points)
+        if tracks is None:
+            return None
+        return _evidence(tracks.reference, tracks.frames, EYES, turned=turned, followed=True)
 
     def _away(self, straight: list[_View]) -> tuple[Array, Array]:
         """Degrees by which each view is turned, and nodded, away from the reference's views."""
@@ -121,6 +187,15 @@ class Parallax:
         pitch = float(np.median([view.pitch for view in straight]))
         yaws, pitches = np.array([(view.yaw, view.pitch) for view in self._views], np.float64).T
         return np.abs(yaws - yaw), np.abs(pitches - pitch)
+
+
+def _evidence(reference: Array, frames: Array, eyes: float, *, turned: bool, followed: bool) -> DepthEvidence:
+    """Of a (P, 3) reference and (F, P, 2) frames in pixels, with the eyes `eyes` pixels apart."""
+    change = np.sort(shape_change(reference[:, :2], frames))[-3:]
+    plane = np.array([plane_residual(reference[:, :2], frame) for frame in frames])
+    sheet, head = sheet_residual(reference[:, :2], frames), head_residual(reference, frames)
+    rests = (_rms(rest / eyes) for rest in (change, plane, sheet, head))
+    return DepthEvidence(len(frames), turned, followed, *rests)
 
 
 def _rms(values: Array) -> float:

@@ -78,6 +78,11 @@ class ParallaxParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
     sheet_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
     plane_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
+    followed_turn: Degrees
+    followed_points: Annotated[int, Meta(ge=8, le=100)]
+    followed_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
+    followed_sheet_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
+    followed_plane_ratio: Annotated[float, Meta(gt=0.0, le=100.0)]
 
 
 class HoldingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -177,7 +177,7 @@ class SelfieStage(StageMachine):
         if self._can_retry and self._challenge_state is not None and self._challenge_state.finished:
             self._challenge = self._attempts.pop(0)
             self._challenge_state = None
-        self._parallax.add(view.landmarks, view.pose)
+        self._parallax.add(frame.image, view.landmarks, view.pose)
         state = self._challenge.update(frame.time, FaceState(view.pose, view.expression, view.size))
         self._challenge_state = state
         if state.guidance in (Guidance.LOOK_STRAIGHT, Guidance.HOLD_STILL, Guidance.BACK_TO_CENTRE):

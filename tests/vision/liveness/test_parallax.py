@@ -21,6 +21,8 @@ from device.vision.liveness.parallax import Parallax
 from device.vision.liveness.parameters import load_parameters
 
 EYES = 100.0
+BLANK = np.zeros((480, 640, 3), np.uint8)
+"""Nothing to follow: the landmarks' own tracks are judged."""
 
 
 def head_shape(seed=3):
@@ -55,7 +57,7 @@ def seen(shape, yaw, pitch=0.0, noise=1.0, seed=0, perspective=0.0):
 def watch(frames, poses):
     parallax = Parallax()
     for points, (yaw, pitch) in zip(frames, poses, strict=True):
-        parallax.add(Landmarks(points, 1.0), Pose(yaw, pitch, 0.0))
+        parallax.add(BLANK, Landmarks(points, 1.0), Pose(yaw, pitch, 0.0))
     return parallax
 
 
@@ -173,14 +175,14 @@ def test_the_answer_follows_the_thresholds():
     poses = sweep(25)
     parallax = Parallax(msgspec.structs.replace(load_parameters().parallax, ratio=99.0))
     for index, pose in enumerate(poses):
-        parallax.add(Landmarks(seen(shape, *pose, seed=index), 1.0), Pose(*pose, 0.0))
+        parallax.add(BLANK, Landmarks(seen(shape, *pose, seed=index), 1.0), Pose(*pose, 0.0))
     assert parallax.report().reason is Reason.MOVES_AS_PLANE
 
 
 @pytest.mark.shared
 @pytest.mark.slow
 def test_real_heads_and_their_photographs(shared: Path):
-    """Every face of the clips that turns 15 degrees from a straight look is a head; none of its photographs is."""
+    """Every face of the clips that turns 15 degrees from a straight look is a head; its photographs are planes."""
     study = pytest.importorskip("models.training.parallax_study")
     from device.errors import ModelError
     from device.vision.face.detector import FaceDetector
@@ -207,5 +209,5 @@ def test_real_heads_and_their_photographs(shared: Path):
             copies = study.Tracks(detector, landmarker)
             for frame in study.held_photograph(rng, photo, kind, frames=16):
                 copies.add(frame)
-            assert all(face.parallax.report().result is not Result.PASS for face in copies.faces)
+            assert all(face.parallax.report().reason is Reason.MOVES_AS_PLANE for face in copies.faces)
     assert turned >= 1
