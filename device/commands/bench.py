@@ -26,9 +26,12 @@ from device.commands.bench_reader import memory as reader_memory
 from device.config import VisionConfig
 from device.protocol import Guidance, Progress, Stage
 from device.vision.camera.base import Image, open_camera
+from device.vision.face.landmarks import Pose
+from device.vision.face.view import FaceView
 from device.vision.inference.macs import multiply_adds
 from device.vision.inference.manifest import Manifest, load_manifest
 from device.vision.instruments import Instruments, load_instruments
+from device.vision.liveness.parallax import Parallax
 
 SETTLE_FRAMES = 20
 """Frames until the emulated person has done what they were asked."""
@@ -127,7 +130,16 @@ def time_steps(instruments: Instruments, document: Image, selfie: Image, rounds:
         (f"passive attack detection, {other.name}", partial(other.score, selfie, view.landmarks))
         for other in detectors[1:]
     )
+    steps.append(("judge depth, once a challenge", _as_turned(selfie, view).report))
     return [StepTime(name, _median_ms(step, rounds), rounds) for name, step in steps]
+
+
+def _as_turned(selfie: Image, view: FaceView) -> Parallax:
+    """A challenge's worth of frames, all of them the same picture: what following its points costs."""
+    parallax = Parallax()
+    for yaw in range(24):
+        parallax.add(selfie, view.landmarks, Pose(float(yaw), 0.0, 0.0))
+    return parallax
 
 
 def _median_ms(step: Callable[[], object], rounds: int) -> float:
