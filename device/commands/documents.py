@@ -19,12 +19,22 @@ from rich.console import Console
 from rich.progress import track
 
 from device.errors import InputError
-from device.evaluation.documents import LEGIBLE_PX, DocumentFigures, figures, load_truth, read_cases
+from device.evaluation.documents import (
+    LEGIBLE_PX,
+    DocumentFigures,
+    figures,
+    load_truth,
+    read_cases,
+    without_portrait,
+)
 from device.evaluation.documents_report import page
 from device.vision.document.barcode import Barcode
 from device.vision.document.fusion import DocumentFusion, DocumentResult
 from device.vision.document.mrz_fields import DocumentFields, PartialDate
 from device.vision.document.reader import DocumentReader, DocumentReading
+from device.vision.face.detector import FaceDetector
+from device.vision.face.landmarks import FaceLandmarker
+from device.vision.face.view import FaceFinder
 from device.vision.inference.manifest import load_manifest
 from device.vision.stills import load_still
 
@@ -114,8 +124,9 @@ def as_text(said: dict[str, Any]) -> str:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page with the failures.")
+@click.option("--portraits", is_flag=True, help="Also look for the holder's portrait; names the files without one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def evaluate_documents(folder: Path, report: Path | None, *, as_json: bool) -> None:
+def evaluate_documents(folder: Path, report: Path | None, *, portraits: bool, as_json: bool) -> None:
     """Exact machine readable zones, and wrong texts called consistent, over FOLDER with truth.json."""
     total = len(load_truth(folder))
     reader = DocumentReader(load_manifest())
@@ -127,7 +138,21 @@ def evaluate_documents(folder: Path, report: Path | None, *, as_json: bool) -> N
             report.write_text(page(cases), encoding="utf-8")
         except OSError as error:
             raise InputError(f"{report}: cannot be written ({error.strerror}); give another path") from error
-    click.echo(json.dumps(found.as_json()) if as_json else figures_as_text(found))
+    missing = without_portrait(cases, face_finder()) if portraits else None
+    if as_json:
+        click.echo(json.dumps(found.as_json() | ({} if missing is None else {"without_portrait": missing})))
+        return
+    click.echo(figures_as_text(found))
+    if missing is not None:
+        click.echo(
+            f"portrait found in {len(cases) - len(missing)} of {len(cases)}; none in: {', '.join(missing) or '-'}"
+        )
+
+
+def face_finder() -> FaceFinder:
+    """Detector and landmarks of the manifest."""
+    manifest = load_manifest()
+    return FaceFinder(FaceDetector(manifest), FaceLandmarker(manifest))
 
 
 def figures_as_text(found: DocumentFigures) -> str:

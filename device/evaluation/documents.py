@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from device.errors import InputError
 from device.protocol import Reason
 from device.vision.document.reader import DocumentReader, DocumentReading
+from device.vision.face.view import FaceFinder
 from device.vision.stills import load_still
 
 CALENDAR = (None, Reason.DOCUMENT_EXPIRED)
@@ -135,6 +136,17 @@ def read_cases(folder: Path, reader: DocumentReader) -> Iterator[DocumentCase]:
     for truth in load_truth(folder):
         path = folder / truth.file
         yield DocumentCase(truth, path, reader.read(load_still(path)))
+
+
+def without_portrait(cases: list[DocumentCase], faces: FaceFinder) -> list[str]:
+    """The files in which no face is found, neither on the document nor (where two sides are in one picture) anywhere.
+    Whether one is shown there, no `truth.json` says: somebody has to look."""
+    missing: list[str] = []
+    for case in cases:
+        places = (case.reading.document_image, load_still(case.path))
+        if not any(image is not None and (faces.look(image).main or faces.search(image)) for image in places):
+            missing.append(case.truth.file)
+    return missing
 
 
 def figures(cases: list[DocumentCase]) -> DocumentFigures:

@@ -157,13 +157,14 @@ def test_evaluate_documents(tmp_path: Path) -> None:
     truth[3]["lines"] = [line[::-1] for line in pictures[3].lines]  # a wrong truth must show as a wrong reading
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     report = tmp_path / "report.html"
-    result = CliRunner().invoke(evaluate_documents, [str(tmp_path), "--json", "--report", str(report)])
+    result = CliRunner().invoke(evaluate_documents, [str(tmp_path), "--json", "--portraits", "--report", str(report)])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)
     assert figures["total"] == 4
     assert figures["exact"] == 3
     assert figures["wrong_but_consistent"] == 1
     assert figures["cer"] > 0.1
+    assert figures["without_portrait"] == [f"{index}.png" for index in range(4)]  # none has one
     assert "3.png" in report.read_text(encoding="utf-8")
 
 
