@@ -40,21 +40,23 @@ def _note_embeddings(path: Path) -> None:
 
     from device.vision.face.embedder import FaceEmbedder
 
-    embed = FaceEmbedder.embed_crop
     notes = bytearray()
 
-    def noted(self, *arguments, **named):
-        vector = embed(self, *arguments, **named)
-        data = vector.astype("<f4").tobytes()
-        notes.extend(hashlib.sha256(b"canary embedding").digest() + data)
-        try:
-            with path.open("ab") as file:
-                file.write(data)
-        except OSError:
-            pass  # inside a unit nothing can be written: the test reads this process's memory
-        return vector
+    def noting(embed):
+        def noted(self, *arguments, **named):
+            vector = embed(self, *arguments, **named)
+            data = vector.astype("<f4").tobytes()
+            notes.extend(hashlib.sha256(b"canary embedding").digest() + data)
+            try:
+                with path.open("ab") as file:
+                    file.write(data)
+            except OSError:
+                pass  # inside a unit nothing can be written: the test reads this process's memory
+            return vector
 
-    FaceEmbedder.embed_crop = noted
+        return noted
+
+    FaceEmbedder.embed, FaceEmbedder.embed_frame = noting(FaceEmbedder.embed), noting(FaceEmbedder.embed_frame)
 
 
 def _note_events(path: Path) -> None:
