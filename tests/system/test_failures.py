@@ -139,33 +139,40 @@ def test_a_clean_stop_ends_what_runs(box):
     box.wait_well()
 
 
-def test_a_plug_pulled_in_mid_verification_leaves_the_ledger_whole(disk, bottle_folder):
-    with installed_bottle(disk, bottle_folder / "plug", number=1) as own:
-        own.wait_well()
-        finished(own)
-        verification = open_when_free(own)
-        own.until(verification, "holding")
-        own.bottle.pull_the_plug()
-        own.bottle.boot()
-        seconds = own.wait_well()
-        print(f"booted in {own.bottle.boot_seconds:.1f} s, well {seconds:.1f} s later")
-        assert intact(own)
-        with pytest.raises(ApiError) as gone:
-            own.party.state(verification)
-        assert gone.value.status == 410
-        finished(own)
+@pytest.fixture(scope="module")
+def own(disk, bottle_folder):
+    """A box for what no other test would survive: its plug is pulled, then it is taken off its machine."""
+    with installed_bottle(disk, bottle_folder / "own", number=1) as running:
+        yield running
 
 
-def test_uninstalling_leaves_ledger_and_keys_unless_told_to_wipe(disk, bottle_folder):
-    with installed_bottle(disk, bottle_folder / "off", number=2) as own:
-        own.wait_well()
-        finished(own)
-        own.bottle.run("/stick/provisioning/install.sh", "uninstall")
-        left = own.bottle.run("find", "/opt/vouchbox", "/etc/systemd/system", "-name", "*vouchbox*", check=False).output
-        assert left == ""
-        own.bottle.run("test", "-s", "/var/lib/vouchbox/ledger.sqlite")
-        own.bottle.run("test", "-s", "/var/lib/vouchbox/keys/development/key.pem")
-        own.bottle.run("/stick/provisioning/install.sh", "uninstall", "--wipe")
-        for gone in ("/var/lib/vouchbox", "/etc/vouchbox"):
-            assert own.bottle.run("test", "-e", gone, check=False).code != 0
-        assert "vouchbox" not in own.bottle.run("cat", "/etc/passwd").output
+def test_a_plug_pulled_in_mid_verification_leaves_the_ledger_whole(own):
+    own.wait_well()
+    ended = open_when_free(own)
+    own.until(ended, "document")
+    own.party.cancel(ended)
+    assert own.finish(ended)["state"] == "cancelled"
+    verification = open_when_free(own)
+    own.until(verification, "holding")
+    own.bottle.pull_the_plug()
+    own.bottle.boot()
+    seconds = own.wait_well()
+    print(f"booted in {own.bottle.boot_seconds:.1f} s, well {seconds:.1f} s later")
+    assert intact(own)
+    with pytest.raises(ApiError) as gone:
+        own.party.state(verification)
+    assert gone.value.status == 410
+    finished(own)
+
+
+def test_uninstalling_leaves_ledger_and_keys_unless_told_to_wipe(own):
+    own.wait_well()
+    own.bottle.run("/stick/provisioning/install.sh", "uninstall")
+    left = own.bottle.run("find", "/opt/vouchbox", "/etc/systemd/system", "-name", "*vouchbox*", check=False).output
+    assert left == ""
+    own.bottle.run("test", "-s", "/var/lib/vouchbox/ledger.sqlite")
+    own.bottle.run("test", "-s", "/var/lib/vouchbox/keys/development/key.pem")
+    own.bottle.run("/stick/provisioning/install.sh", "uninstall", "--wipe")
+    for gone in ("/var/lib/vouchbox", "/etc/vouchbox"):
+        assert own.bottle.run("test", "-e", gone, check=False).code != 0
+    assert "vouchbox" not in own.bottle.run("cat", "/etc/passwd").output

@@ -47,7 +47,7 @@ def until(say: str, look, seconds: float = SECONDS):  # type: ignore[no-untyped-
     while time.monotonic() < deadline:
         if found := look():
             return found
-        time.sleep(1)
+        time.sleep(0.3)
     raise AssertionError(say)
 
 

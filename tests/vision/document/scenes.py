@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from device.vision.camera.base import Image
+from models.training.resident_scenes import CHINESE
 from models.training.textline_scenes import Scene, Scenes
+
+needs_chinese = pytest.mark.skipif(
+    not CHINESE.exists(), reason="fonts-noto-cjk is not installed: resident cards would be drawn with other words"
+)
 
 
 def good(count: int, seed: int = 5) -> list[Scene]:

@@ -14,6 +14,7 @@ from device.protocol import DocumentType, Reason, Result
 from device.vision.document import aamva
 from device.vision.document.aamva_tables import ISSUERS, mandatory
 from device.vision.document.mrz_fields import PartialDate
+from tests.slowness import SLOWNESS
 
 TODAY = datetime.date(2026, 6, 1)
 ELEMENTS = {
@@ -213,7 +214,7 @@ def test_ten_thousand_mutations_parse_or_are_refused() -> None:
         parsed += document is not None
         assert document is None or len(document.elements) <= aamva.MAX_ELEMENTS
     assert 1000 < parsed < 10_000
-    assert time.process_time() - start < 30
+    assert time.process_time() - start < 30 * SLOWNESS
 
 
 def test_repeated_elements_do_not_grow() -> None:

@@ -127,6 +127,7 @@ def test_read_prints_one_object_a_line(tmp_path: Path) -> None:
     assert blank["checks"]["document.read"]["reason"] == Reason.DOCUMENT_NOT_FOUND
 
 
+@scenes.needs_chinese
 def test_read_knows_the_number_of_a_resident_card(tmp_path: Path) -> None:
     scene = ResidentCards(19, hard=0.25, capital=(12.0, 22.0)).sample()
     result = CliRunner().invoke(read, ["--json", save(tmp_path / "card.png", scene.image)])
@@ -147,6 +148,7 @@ def test_read_names_the_file_that_is_no_image(tmp_path: Path) -> None:
     assert result.stderr.count("\n") == 1
 
 
+@scenes.needs_chinese
 def test_evaluate_documents(tmp_path: Path) -> None:
     pictures = [*scenes.good(2, seed=8), ResidentCards(19, hard=0.25, capital=(12.0, 22.0)).sample()]
     pictures.append(scenes.good(3, seed=8)[2])

@@ -51,6 +51,7 @@ def test_national_layouts(search: ZoneSearch, layout: str) -> None:
     assert zone.reading.layout == layout
 
 
+@scenes.needs_chinese
 def test_the_number_of_a_resident_card_is_read_alone(search: ZoneSearch) -> None:
     """Labels stand on the number's line, and it is shorter than any zone's."""
     cards = ResidentCards(19, hard=0.25, capital=(12.0, 22.0))
@@ -65,6 +66,7 @@ def test_the_number_of_a_resident_card_is_read_alone(search: ZoneSearch) -> None
         assert len(zone.lines) == 1
 
 
+@scenes.needs_chinese
 def test_a_wrong_resident_number_is_read_as_printed(search: ZoneSearch) -> None:
     cards = ResidentCards(20, hard=0.25, capital=(12.0, 22.0), altered=True)
     for index in range(6):
