@@ -349,6 +349,25 @@ def test_everything_is_within_reach_of_somebody_who_sits(browser: Any, box: Box,
     screen.close()
 
 
+def test_a_page_that_was_refused_asks_again(browser: Any, box: Box) -> None:
+    """As after twenty quick reloads, or while the gateway starts."""
+    Course(box)
+    screen = Screen(browser, box.service.url, SIZES[0])
+    screen.text(".idle h1", languages()["en"].text.idle_title)
+    refusals = iter([503, 429])
+
+    def refused(route: Any) -> None:
+        status = next(refusals, None)
+        route.continue_() if status is None else route.fulfill(status=status, body="")
+
+    screen.page.route("**/kiosk/events", refused)
+    screen.page.reload(wait_until="domcontentloaded")
+    box.caller.open()
+    screen.page.locator("#yes").wait_for(timeout=20_000)
+    assert next(refusals, None) is None
+    screen.context.close()
+
+
 def test_the_page_weighs_little(browser: Any, box: Box) -> None:
     """All that it loads, uncompressed; fonts come from the system and are none of it."""
     screen = Screen(browser, box.service.url, SIZES[0])

@@ -242,11 +242,19 @@ for (const button of more) button.addEventListener("click", () => answer("/kiosk
 
 // --- The box's voice -------------------------------------------------------------------------------------------------
 
-function listen() {
+function hear() {
   const events = new EventSource("/kiosk/events");
   events.addEventListener("message", (event) => { heard = performance.now(); take(JSON.parse(event.data)); });
   events.addEventListener("alive", () => { heard = performance.now(); if (visible === "lost") show(shown.view); });
-  events.addEventListener("error", () => { if (performance.now() - heard > 3000) show("lost"); });
+  events.addEventListener("error", () => {
+    if (performance.now() - heard > 3000) show("lost");
+    // A browser asks again by itself where nothing answered, and never where it was refused.
+    if (events.readyState === EventSource.CLOSED) setTimeout(hear, 2000);
+  });
+}
+
+function listen() {
+  hear();
   setInterval(tick, 250);
 }
 addEventListener("DOMContentLoaded", listen);   // when helps.js is here too
