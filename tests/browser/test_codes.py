@@ -62,7 +62,7 @@ def test_from_a_code_to_a_code(box: Box, browser: Any, size: tuple[int, int], co
     screen.check(f"{code}-codes-4-proof")
     assert token_from(Kind.PROOF, texts_on(screen, counts[1])) == PROOF
     screen.page.click("#done")
-    screen.text(".idle h1", language.text.idle_title)
+    screen.page.locator(".idle h1").wait_for()
     assert screen.page.evaluate("document.getElementById('proof').checked") is False
     assert screen.complaints == []
     screen.close()
