@@ -3,8 +3,8 @@
 In: nothing, or the tests to run instead of `TESTS`. Out: pytest's words, and exit 0 if all passed. `make test-arm64`
 runs this; it takes long, since every instruction is translated. Figures of speed from here mean nothing.
 
-The processor is a Raspberry Pi 4's: with all that the emulator can do (SVE and more) OpenBLAS and NumPy take other ways,
-some of which came out wrong here.
+The processor is a Raspberry Pi 4's: with all that the emulator can do (SVE and more) OpenBLAS and NumPy take other
+ways, some of which came out wrong here.
 
 Only the tests are translated: Debian's packages and the wheels are unpacked and not set up. `make test-image` is where
 a whole system for arm64 is set up and started.
