@@ -187,7 +187,8 @@ class Server(WsgiServer):
             application,
             numthreads=limits.threads,
             server_name="vouchbox",
-            request_queue_size=128,
+            # Who finds it full is not refused but sends again a second later: too long to wait for a state.
+            request_queue_size=1024,
             timeout=round(limits.header_seconds),
             shutdown_timeout=3,
         )

