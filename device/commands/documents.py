@@ -129,7 +129,8 @@ def as_text(said: dict[str, Any]) -> str:
 def evaluate_documents(folder: Path, report: Path | None, *, portraits: bool, as_json: bool) -> None:
     """Exact machine readable zones, and wrong texts called consistent, over FOLDER with truth.json."""
     total = len(load_truth(folder))
-    reader = DocumentReader(load_manifest())
+    manifest = load_manifest()
+    reader = DocumentReader(manifest)
     console = Console(stderr=True, quiet=as_json)
     cases = list(track(read_cases(folder, reader), total=total, description="reading", console=console))
     found = figures(cases)
@@ -138,7 +139,8 @@ def evaluate_documents(folder: Path, report: Path | None, *, portraits: bool, as
             report.write_text(page(cases), encoding="utf-8")
         except OSError as error:
             raise InputError(f"{report}: cannot be written ({error.strerror}); give another path") from error
-    missing = without_portrait(cases, face_finder()) if portraits else None
+    faces = FaceFinder(FaceDetector(manifest), FaceLandmarker(manifest)) if portraits else None
+    missing = without_portrait(cases, faces) if faces is not None else None
     if as_json:
         click.echo(json.dumps(found.as_json() | ({} if missing is None else {"without_portrait": missing})))
         return
@@ -147,12 +149,6 @@ def evaluate_documents(folder: Path, report: Path | None, *, portraits: bool, as
         click.echo(
             f"portrait found in {len(cases) - len(missing)} of {len(cases)}; none in: {', '.join(missing) or '-'}"
         )
-
-
-def face_finder() -> FaceFinder:
-    """Detector and landmarks of the manifest."""
-    manifest = load_manifest()
-    return FaceFinder(FaceDetector(manifest), FaceLandmarker(manifest))
 
 
 def figures_as_text(found: DocumentFigures) -> str:
