@@ -107,7 +107,7 @@ def time_steps(instruments: Instruments, document: Image, selfie: Image, rounds:
     view = instruments.faces.look(selfie).main
     if view is None:
         raise click.ClickException("no face was found in the emulated selfie: `vouchbox models verify`")
-    embedder, detectors = instruments.embedder(""), list(instruments.detectors.values())
+    embedder, detectors, eyes = instruments.embedder(""), list(instruments.detectors.values()), instruments.eyes
     steps: list[tuple[str, Callable[[], object]]] = [
         ("read a document frame (1280x720)", lambda: instruments.reader.read(document)),
         ("find face, landmarks, quality", lambda: instruments.faces.look(selfie)),
@@ -130,6 +130,8 @@ def time_steps(instruments: Instruments, document: Image, selfie: Image, rounds:
         (f"passive attack detection, {other.name}", partial(other.score, selfie, view.landmarks))
         for other in detectors[1:]
     )
+    if eyes is not None:
+        steps.append(("read both eyes, in a challenge", lambda: eyes.openness(selfie, view.landmarks)))
     steps.append(("judge depth, once a challenge", _as_turned(selfie, view).report))
     return [StepTime(name, _median_ms(step, rounds), rounds) for name, step in steps]
 

@@ -22,10 +22,11 @@ from device.vision.liveness.second_opinion import complete
 @dataclass(frozen=True)
 class Instruments:
     """A worker's models. `embedders` and `detectors` (of presentation attacks) are by name, the default first;
-    `measurements` is the SHA-256 of each model."""
+    `eyes` is None without its model; `measurements` is the SHA-256 of each model."""
 
     reader: DocumentReader
     faces: FaceFinder
+    eyes: EyeReader | None
     embedders: dict[str, FaceEmbedder]
     detectors: dict[str, PassiveDetector]
     measurements: dict[str, bytes]
@@ -63,4 +64,4 @@ def load_instruments(manifest: Manifest, threads: int) -> Instruments:
     for part in (detector, landmarker, eyes, reader, *detectors.values(), *embedders.values()):
         if part is not None:
             measurements |= part.measurements
-    return Instruments(reader, FaceFinder(detector, landmarker, eyes), embedders, detectors, measurements)
+    return Instruments(reader, FaceFinder(detector, landmarker), eyes, embedders, detectors, measurements)

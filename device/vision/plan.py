@@ -44,7 +44,8 @@ def make_plan(task: StartCheck, instruments: Instruments, today: date) -> Plan:
 
     def selfie(findings: Findings) -> SelfieStage:
         name = embedder.entry.name if embedder is not None else ""
-        tools = SelfieTools(instruments.faces, embedder, matcher, instruments.detector(task.attack_detector), name)
+        passive = instruments.detector(task.attack_detector)
+        tools = SelfieTools(instruments.faces, instruments.eyes, embedder, matcher, passive, name)
         attempts = [
             Challenge(task.challenge_seed, task.challenge_steps, task.movements, attempt=attempt)
             for attempt in range(task.limits.retries + 1)

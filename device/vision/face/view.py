@@ -5,14 +5,13 @@ In: an image (H x W x 3 uint8 RGB). Out: a `FaceScene`; the main face is the lar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from device.protocol import FaceBox, HeadPose
 from device.vision.camera.base import Image
 from device.vision.face.detector import Detection, FaceDetector
-from device.vision.face.iris import EyeReader
 from device.vision.face.landmarks import Expression, FaceLandmarker, Landmarks, Pose, expression, head_pose
 from device.vision.face.quality import FaceQuality, assess
 
@@ -57,12 +56,11 @@ class FaceScene:
 
 
 class FaceFinder:
-    """Detector and landmarker in one, and the eyes' own reader where its model is installed. Thread-compatible."""
+    """Detector and landmarker in one. Thread-compatible."""
 
-    def __init__(self, detector: FaceDetector, landmarker: FaceLandmarker, eyes: EyeReader | None = None) -> None:
+    def __init__(self, detector: FaceDetector, landmarker: FaceLandmarker) -> None:
         self._detector = detector
         self._landmarker = landmarker
-        self._eyes = eyes
 
     def look(self, image: Image) -> FaceScene:
         """Every face, with the largest one measured."""
@@ -97,10 +95,7 @@ class FaceFinder:
             return None
         pose = head_pose(landmarks, image.shape)
         shape = (int(image.shape[0]), int(image.shape[1]))
-        shown = expression(landmarks)
-        if self._eyes is not None:
-            shown = replace(shown, eye_openness=self._eyes.openness(image, landmarks))
-        return FaceView(detection, landmarks, pose, shown, assess(image, landmarks, pose), shape)
+        return FaceView(detection, landmarks, pose, expression(landmarks), assess(image, landmarks, pose), shape)
 
 
 def _round(fraction: float, steps: int) -> int:

@@ -43,7 +43,7 @@ def stage(yaws):
 
     embedder = SimpleNamespace(embed_frame=lambda _image, landmarks, _number: landmarks.points[0])
     matcher = SimpleNamespace(match=lambda _references, _probes, level: Match(0.9, True, level))
-    tools = SelfieTools(SimpleNamespace(look=look), embedder, matcher, None, "test")
+    tools = SelfieTools(SimpleNamespace(look=look), None, embedder, matcher, None, "test")
     findings = Findings(portraits=[np.ones(3, np.float32)])
     task = SelfieTask(FmrLevel.E4, False)
     return SelfieStage(tools, task, [PassedChallenge()], Parallax(), InjectionWatch(), findings)
