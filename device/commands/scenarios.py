@@ -22,9 +22,12 @@ from device.vision.instruments import load_instruments
 @click.option("--policy", "named", default="demo", show_default=True, help="The policy that decides.")
 @click.option("--whole", is_flag=True, help="From the document on, instead of the selfie stage and its liveness alone.")
 @click.option("--size", default="640x480", show_default=True, help="Of the emulated camera's frames.")
+@click.option(
+    "--fps", default=15, show_default=True, type=click.IntRange(1, 60), help="Frames a second: fewer on a slow board."
+)
 @click.option("--json", "as_object", is_flag=True, help="The counts as one JSON object.")
 def evaluate_scenarios(
-    names: tuple[str, ...], runs: int, first: int, named: str, whole: bool, size: str, as_object: bool
+    names: tuple[str, ...], runs: int, first: int, named: str, whole: bool, size: str, fps: int, as_object: bool
 ) -> None:
     """Plays scenarios with many seeds: all attack species and the honest person, unless NAMEs are given.
 
@@ -33,7 +36,7 @@ def evaluate_scenarios(
     policies = load_policies()
     if named not in policies:
         raise ConfigurationError(f"no policy is called {named!r}; there are {', '.join(sorted(policies))}")
-    course = Course(policies[named], whole, _size(size))
+    course = Course(policies[named], whole, _size(size), fps)
     instruments = load_instruments(load_manifest(), 1)
     found: list[Tally] = []
     for name in names or species_scenarios():

@@ -42,11 +42,13 @@ READ_PATIENCE = 0.5
 
 @dataclass(frozen=True)
 class Course:
-    """How runs are played: the policy, whether from the document on or the selfie stage alone, and the frames' size."""
+    """How runs are played: the policy, whether from the document on or the selfie stage alone, the frames' size, and how
+    many of them a second the worker has time for."""
 
     policy: Policy
     whole: bool
     size: tuple[int, int]
+    fps: int = 15
 
     @property
     def rules(self) -> Policy:
@@ -132,7 +134,8 @@ def play(name: str, seed: int, instruments: Instruments, course: Course) -> Run:
     order = rules.order(f"{name}-{seed}", hashlib.sha256(f"vouchbox scenario run {seed}".encode()).digest())
     plan = make_plan(order, instruments, today)
     session = Session(order, plan if course.whole else Plan(plan.stages[-1:]), CameraWatch(), today)
-    config = VisionConfig(camera=f"emulated:{name}", pace="fast", width=course.size[0], height=course.size[1])
+    width, height = course.size
+    config = VisionConfig(camera=f"emulated:{name}", pace="fast", width=width, height=height, fps=course.fps)
     with ScenarioCamera(config, f"{name}#{seed}", varied(load_scenario(name), seed)) as camera:
         finished = _to_the_end(session, camera)
     decision = decide(rules, finished.checks)
