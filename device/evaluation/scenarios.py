@@ -42,8 +42,8 @@ READ_PATIENCE = 0.5
 
 @dataclass(frozen=True)
 class Course:
-    """How runs are played: the policy, whether from the document on or the selfie stage alone, the frames' size, and how
-    many of them a second the worker has time for."""
+    """How runs are played: the policy, whether from the document on or the selfie stage alone, the size of frames, and
+    how many of them a second the worker has time for."""
 
     policy: Policy
     whole: bool

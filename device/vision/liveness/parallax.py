@@ -30,7 +30,7 @@ from device.vision.liveness.depth_fit import (
 from device.vision.liveness.parameters import ParallaxParameters, load_parameters
 from device.vision.liveness.tracks import EYES, Shot, follow, shot
 
-METHOD: Final = "parallax-3"
+METHOD: Final = "parallax-4"
 _MEMORY: Final = 600
 """Frames that are remembered at most: 40 s at 15 frames a second, a few hundred kilobytes."""
 _SHOTS: Final = 24
@@ -167,10 +167,15 @@ class Parallax:
         if straight is None or (turned and straight.away > self._p.reference_pose):
             return None
         others = [kept for kept in self._turned if kept is not straight]
-        if turned:
-            others = [kept for kept in others if abs(kept.yaw - straight.yaw) >= self._p.turn]
-        else:  # a head that nods changes its shape too, and not unlike a plane
-            others = [kept for kept in others if abs(kept.pitch - straight.pitch) < self._p.nod]
+        if not turned:  # a head that nods changes its shape too, and not unlike a plane
+            return self._tracked(straight, [k for k in others if abs(k.pitch - straight.pitch) < self._p.nod], turned)
+        # Each side by itself: what is seen from both is too little of a face. The less head-like one decides.
+        sides = ([k for k in others if side * (k.yaw - straight.yaw) >= self._p.turn] for side in (-1, 1))
+        found = [each for each in (self._tracked(straight, side, turned) for side in sides) if each is not None]
+        return min(found, key=self._margin, default=None)
+
+    def _tracked(self, straight: _Kept, others: list[_Kept], turned: bool) -> DepthEvidence | None:
+        """The residuals of what is followed from the straight look into those of the `others` that changed most."""
         if not others:
             return None
         shapes = np.stack([kept.shot.points[STABLE, :2] for kept in others])
@@ -180,6 +185,10 @@ class Parallax:
         if tracks is None:
             return None
         return _evidence(tracks.reference, tracks.frames, EYES, turned=turned, followed=True)
+
+    def _margin(self, evidence: DepthEvidence) -> float:
+        """From 1 on, points that were followed are those of a head."""
+        return min(evidence.ratio / self._p.followed_ratio, evidence.sheet_ratio / self._p.followed_sheet_ratio)
 
     def _away(self, straight: list[_View]) -> tuple[Array, Array]:
         """Degrees by which each view is turned, and nodded, away from the reference's views."""

@@ -80,8 +80,8 @@ def imagined(points, yaw, seed=0):
     return np.column_stack([places + rng.normal(0, 0.4, places.shape), z]).astype(np.float32)
 
 
-def watched(surface, skin, yaws=YAWS):
-    parallax, points = Parallax(), landmarks()
+def watched(surface, skin, yaws=YAWS, parallax=None):
+    parallax, points = parallax or Parallax(), landmarks()
     for number, yaw in enumerate(yaws):
         seen = Landmarks(imagined(points, yaw, number), 1.0)
         parallax.add(picture(surface, yaw, skin, number), seen, Pose(float(yaw), 0.0, 0.0))
@@ -101,6 +101,20 @@ def test_paper_is_none_although_its_landmarks_move_as_a_heads(surface):
     assert evidence.followed
     assert min(evidence.ratio, evidence.sheet_ratio) < 0.6
     assert parallax.report().reason is Reason.MOVES_AS_PLANE
+
+
+def test_each_side_is_judged_by_itself_and_the_less_head_like_one_decides():
+    left, right = (0, 3, -14, -18, -22, -20), (0, 3, 14, 18, 22, 20)
+    one, other = (watched(head, texture(), yaws).evidence() for yaws in (left, right))
+    both = watched(head, texture(), (*left, *right[2:]))
+    assert both.evidence().sheet_ratio == pytest.approx(min(one.sheet_ratio, other.sheet_ratio), rel=0.2)
+    assert both.report().result is Result.PASS
+
+
+def test_whoever_shows_a_head_to_one_side_and_paper_to_the_other_is_refused():
+    parallax = watched(head, texture(), (0, 3, -14, -18, -22, -20))
+    swapped = watched(paper, texture(), (0, 3, 14, 18, 22, 20), parallax)
+    assert swapped.report().reason is Reason.MOVES_AS_PLANE
 
 
 def test_where_nothing_can_be_followed_landmarks_decide():
