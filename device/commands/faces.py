@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from device.errors import InputError
-from device.evaluation.calibration import calibrate, grouped, held_back, old_enough, write_thresholds
+from device.evaluation.calibration import YOUNGEST, calibrate, grouped, held_back, old_enough, write_thresholds
 from device.evaluation.faces import (
     CrossPairs,
     FaceFigures,
@@ -90,7 +90,9 @@ def compare(reference: str, probe: str, embedder: str, fmr: str, *, as_json: boo
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page with a DET curve.")
 @click.option("--scores", type=click.Path(path_type=Path, dir_okay=False), help="CSV: scores of the listed pairs.")
 @click.option("--calibrate", "calibrating", is_flag=True, help="Set thresholds, on the faces held back from training.")
-@click.option("--youngest", type=int, default=16, show_default=True, help="With --calibrate: least age in file names.")
+@click.option(
+    "--youngest", type=int, default=YOUNGEST, show_default=True, help="With --calibrate: least age in file names."
+)
 @click.option("--write", is_flag=True, help="With --calibrate: write the thresholds into the manifest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def evaluate_faces(

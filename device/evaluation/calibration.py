@@ -35,7 +35,11 @@ def held_back(name: str) -> bool:
     return hashlib.sha256(name.encode()).digest()[0] % HELD_BACK_OF == 0
 
 
-def old_enough(name: str, youngest: int) -> bool:
+YOUNGEST: Final = 16
+"""Years from which on faces count: small children look alike, and none stands before a box."""
+
+
+def old_enough(name: str, youngest: int = YOUNGEST) -> bool:
     """Whether a file name that begins with an age and an underscore (as UTKFace's do) gives at least `youngest`; one
     that does not begin so is."""
     age, separator, _ = name.partition("_")

@@ -31,7 +31,6 @@ BORDERS = {
     "black": cv2.BORDER_CONSTANT,
 }
 SIZE = 128
-YOUNGEST = 16
 
 
 def crops(files: list[Path], count: int, border: int) -> list[np.ndarray]:
@@ -68,7 +67,7 @@ def main() -> None:
     manifest = load_manifest()
     student, teacher = FaceEmbedder(manifest), FaceEmbedder(manifest, options.teacher)
     tight = sorted((options.data / "faces/utkface/images").iterdir())
-    tight = [path for path in tight if held_back(path.name) and old_enough(path.name, YOUNGEST)]
+    tight = [path for path in tight if held_back(path.name) and old_enough(path.name)]
     for name, border in BORDERS.items():
         told(f"utkface held back, border {name}", crops(tight, options.count, border), student, teacher)
     live = sorted((options.data / "attacks/replay_attack/devel").glob("*real*/*.jpg"))

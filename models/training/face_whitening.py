@@ -34,7 +34,6 @@ POWERS = (0.0, 0.125, 0.25, 0.375, 0.5)
 FLOOR = 0.1
 """Of the mean variance, added to every direction's: what is hardly there must not be blown up."""
 FACES = 4000
-YOUNGEST = 16
 WEAR = ("worn once", "worn twice")
 RATES = (1e-4, 1e-5)
 
@@ -73,9 +72,7 @@ def whiten(student: Student, faces: Faces, power: float = POWER) -> Student:
 def held_back_views(faces: Faces, names: list[str]) -> dict[str, npt.NDArray[np.uint8]]:
     """Held-back adults, clean and worn."""
     random = np.random.default_rng(5)
-    chosen = [
-        n for n, name in enumerate(names) if name.endswith(".webp") and held_back(name) and old_enough(name, YOUNGEST)
-    ]
+    chosen = [n for n, name in enumerate(names) if name.endswith(".webp") and held_back(name) and old_enough(name)]
     clean = faces.clean(np.array(chosen), np.zeros(len(chosen), dtype=bool))
     once = np.stack([worn(crop, random) for crop in clean])
     return {"clean": clean, WEAR[0]: once, WEAR[1]: np.stack([worn(crop, random) for crop in once])}
