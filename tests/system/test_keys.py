@@ -95,9 +95,16 @@ def test_the_notary_signs_with_the_tpm_and_says_when_it_is_gone(own):
     own.wait_well()
 
 
-def test_a_sealed_key_is_opened_by_systemd_for_the_notary_alone(own):
+@pytest.fixture(scope="module")
+def sealed(own):
+    """The same box with a key that systemd-creds sealed."""
     kid = provision(own, "--keystore", "sealed")
     until(lambda: head_signed_by(own) == kid, 20, "a head signed with the sealed key")
+    return own
+
+
+def test_a_sealed_key_is_opened_by_systemd_for_the_notary_alone(sealed):
+    own = sealed
     assert private_keys(own) == set()
     handed = "/run/credentials/vouchbox-notary.service/vouchbox-key"
     for service in SERVICES:
@@ -107,8 +114,9 @@ def test_a_sealed_key_is_opened_by_systemd_for_the_notary_alone(own):
         assert (read.code == 0) == (service == "notary"), service
 
 
-def test_a_sealed_key_is_worth_nothing_in_another_machine(own):
+def test_a_sealed_key_is_worth_nothing_in_another_machine(sealed):
     """The disk is the same, the machine's secret another one."""
+    own = sealed
     own.bottle.run("mv", "/var/lib/systemd/credential.secret", "/root/secret")
     own.bottle.run("systemd-creds", "setup")
     own.bottle.run("systemctl", "restart", "vouchbox-notary", check=False)
