@@ -7,9 +7,11 @@ them), eighty of them always.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,12 +35,15 @@ from tests.vision.document.test_seal import vds
 
 HANG_S = 2.0
 GROWTH_KB = 8_000
-PICTURES_GROWTH_KB = 30_000
+PICTURES_GROWTH_KB = 20_000
 
 
 def resident_kb() -> int:
-    """What the process holds now."""
+    """What the process holds now, without what the allocator only keeps for later (30 to 90 MB after pictures of many
+    sizes, up and down)."""
     gc.collect()
+    if sys.platform == "linux":
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
@@ -167,4 +172,5 @@ def grown() -> list[int]:
 def test_ten_thousand_mutated_pictures(reader: DocumentReader, grown: list[int], first: int) -> None:
     survive(reader, 1000, seed=100 + first)
     grown.append(resident_kb())
+    print(f"{grown[-1] / 1000:.0f} MB held")
     assert grown[-1] - grown[0] < PICTURES_GROWTH_KB  # over all thousands that one process has run
