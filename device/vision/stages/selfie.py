@@ -86,6 +86,7 @@ class SelfieStage(StageMachine):
         self._attempts = attempts
         self._challenge = attempts.pop(0)
         self._challenge_state: ChallengeState | None = None
+        self._failed_before: ChallengeState | None = None
         self._parallax = parallax
         self._injection = injection
         self._findings = findings
@@ -178,7 +179,7 @@ class SelfieStage(StageMachine):
     def _play(self, frame: Frame, view: FaceView) -> Step:
         if self._can_retry and self._challenge_state is not None and self._challenge_state.finished:
             self._challenge = self._attempts.pop(0)
-            self._challenge_state = None
+            self._failed_before, self._challenge_state = self._challenge_state, None
         self._parallax.add(frame.image, view.landmarks, view.pose)
         state = self._challenge.update(frame.time, FaceState(view.pose, self._expression(frame, view), view.size))
         self._challenge_state = state
@@ -258,6 +259,8 @@ class SelfieStage(StageMachine):
             return CheckReport(check, state.result, state.reason, method)
         if state is not None and state.reason is not None and not self._hindered:
             return not_performed(check, state.reason, method)
+        if self._failed_before is not None and not self._hindered:  # time ran out in another try: the first one stands
+            return CheckReport(check, Result.FAIL, self._failed_before.reason, method)
         return not_performed(check, self._why_not(), method)
 
     def _depth(self) -> CheckReport:

@@ -28,17 +28,33 @@ class PassedChallenge:
         return ChallengeState(Guidance.GOOD, 1, 1, True, Result.PASS, None)
 
 
+class FailedChallenge(PassedChallenge):
+    """Fails as soon as it is asked."""
+
+    def update(self, _time, _face):
+        return ChallengeState(Guidance.WAIT, 1, 1, True, Result.FAIL, Reason.CHALLENGE_IGNORED)
+
+
+class EndlessChallenge(PassedChallenge):
+    """Is still being asked when the stage's time is over."""
+
+    def update(self, _time, _face):
+        return ChallengeState(Guidance.OPEN_MOUTH, 1, 1)
+
+
 def view(yaw):
     quality = SimpleNamespace(guidance=None)
     face = SimpleNamespace(points=POINTS, presence=1.0)
     return SimpleNamespace(landmarks=face, pose=Pose(yaw, 0.0, 0.0), quality=quality, expression=None, size=0.1)
 
 
-def stage(yaws):
-    """A stage that sees a face with these yaws, one a frame."""
+def stage(yaws, attempts=()):
+    """A stage that sees a face with these yaws, one a frame, and none after them."""
     left = list(yaws)
 
     def look(_image):
+        if not left:
+            return SimpleNamespace(detections=(), main=None)
         return SimpleNamespace(detections=(SimpleNamespace(box=(0, 0, 10, 10)),), main=view(left.pop(0)))
 
     embedder = SimpleNamespace(embed_frame=lambda _image, landmarks, _number: landmarks.points[0])
@@ -46,14 +62,15 @@ def stage(yaws):
     tools = SelfieTools(SimpleNamespace(look=look), None, embedder, matcher, None, "test")
     findings = Findings(portraits=[np.ones(3, np.float32)])
     task = SelfieTask(FmrLevel.E4, False)
-    return SelfieStage(tools, task, [PassedChallenge()], Parallax(), InjectionWatch(), findings)
+    challenges = list(attempts) or [PassedChallenge()]
+    return SelfieStage(tools, task, challenges, Parallax(), InjectionWatch(), findings)
 
 
-def play(yaws):
-    selfie = stage(yaws)
+def play(yaws, attempts=(), unseen=0):
+    selfie = stage(yaws, attempts)
     rng = np.random.default_rng(2)
     steps = []
-    for number in range(len(yaws)):
+    for number in range(len(yaws) + unseen):
         image = rng.integers(60, 200, (48, 64, 3), dtype=np.uint8)
         steps.append(selfie.observe(Frame(image, number / 15, number, CAMERA)))
     return selfie, steps
@@ -78,6 +95,26 @@ def test_without_a_straight_view_afterwards_nobody_is_matched(after):
     assert not selfie.done
     assert match_of(selfie).result is Result.NOT_PERFORMED
     assert match_of(selfie).reason in (Reason.TIME_LIMIT, Reason.FACE_QUALITY)
+
+
+def challenge_of(selfie):
+    report = next(report for report in selfie.reports() if report.check is Check.LIVENESS_CHALLENGE)
+    return report.result, report.reason
+
+
+def test_a_try_that_failed_stands_where_time_runs_out_in_the_next():
+    selfie, _ = play([2.0] * 9, (FailedChallenge(), EndlessChallenge()))
+    assert challenge_of(selfie) == (Result.FAIL, Reason.CHALLENGE_IGNORED)
+
+
+def test_a_second_try_that_passes_is_the_one_that_counts():
+    selfie, _ = play([2.0] * 9, (FailedChallenge(), PassedChallenge()))
+    assert challenge_of(selfie) == (Result.PASS, None)
+
+
+def test_whoever_leaves_in_the_second_try_has_left():
+    selfie, _ = play([2.0] * 9, (FailedChallenge(), EndlessChallenge()), unseen=2)
+    assert challenge_of(selfie) == (Result.NOT_PERFORMED, Reason.PERSON_LEFT)
 
 
 def test_a_box_too_busy_to_look_says_so_and_nothing_of_the_person():
