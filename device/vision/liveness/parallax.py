@@ -152,7 +152,9 @@ class Parallax:
         yaw, pitch = self._away(straight)
         counted = np.flatnonzero(yaw >= self._p.turn)
         turned = frontal and len(counted) >= self._p.frames
-        if (followed := self._followed(turned=turned)) is not None:
+        if (followed := self._sides()) is not None:
+            return followed
+        if not turned and (followed := self._unturned()) is not None:
             return followed
         if not turned:  # a head that nods changes its shape too, and not unlike a plane
             counted = np.flatnonzero((change >= self._p.stretch) & (pitch < self._p.nod))
@@ -161,20 +163,27 @@ class Parallax:
         counted = counted[np.argsort(-change[counted])][: self._p.keep]
         return _evidence(reference, frames[counted], eyes, turned=turned, followed=False)
 
-    def _followed(self, *, turned: bool) -> DepthEvidence | None:
-        """The residuals of points followed in the picture, or None where too few were."""
+    def _sides(self) -> DepthEvidence | None:
+        """The residuals of points followed in the picture to the side that is less a head's, or None where none were.
+
+        Each side by itself: what is seen from both is too little of a face.
+        """
         straight = self._straight
-        if straight is None or (turned and straight.away > self._p.reference_pose):
+        if straight is None or straight.away > self._p.reference_pose:
             return None
-        others = [kept for kept in self._turned if kept is not straight]
-        if not turned:  # a head that nods changes its shape too, and not unlike a plane
-            return self._tracked(straight, [k for k in others if abs(k.pitch - straight.pitch) < self._p.nod], turned)
-        # Each side by itself: what is seen from both is too little of a face. The less head-like one decides.
-        sides = ([k for k in others if side * (k.yaw - straight.yaw) >= self._p.turn] for side in (-1, 1))
-        found = [each for each in (self._tracked(straight, side, turned) for side in sides) if each is not None]
+        sides = ([k for k in self._turned if side * (k.yaw - straight.yaw) >= self._p.turn] for side in (-1, 1))
+        found = [each for each in (self._tracked(straight, side, turned=True) for side in sides) if each is not None]
         return min(found, key=self._margin, default=None)
 
-    def _tracked(self, straight: _Kept, others: list[_Kept], turned: bool) -> DepthEvidence | None:
+    def _unturned(self) -> DepthEvidence | None:
+        """The same of whatever else was seen, but for nods: a head that nods changes its shape not unlike a plane."""
+        straight = self._straight
+        if straight is None:
+            return None
+        others = [k for k in self._turned if k is not straight and abs(k.pitch - straight.pitch) < self._p.nod]
+        return self._tracked(straight, others, turned=False)
+
+    def _tracked(self, straight: _Kept, others: list[_Kept], *, turned: bool) -> DepthEvidence | None:
         """The residuals of what is followed from the straight look into those of the `others` that changed most."""
         if not others:
             return None

@@ -117,6 +117,13 @@ def test_whoever_shows_a_head_to_one_side_and_paper_to_the_other_is_refused():
     assert swapped.report().reason is Reason.MOVES_AS_PLANE
 
 
+@pytest.mark.parametrize(("surface", "result"), [(head, Result.PASS), (paper, Result.FAIL)])
+def test_a_slow_board_sees_a_turn_in_three_pictures_and_that_is_enough(surface, result):
+    parallax = watched(surface, texture(), (0, 3, 14, 18, 22))
+    assert (parallax.evidence().frames, parallax.evidence().turned) == (3, True)
+    assert parallax.report().result is result
+
+
 def test_where_nothing_can_be_followed_landmarks_decide():
     parallax = watched(head, np.full((HEIGHT, WIDTH), 128.0))
     assert not parallax.evidence().followed
