@@ -135,6 +135,7 @@ def test_nothing_of_the_frames_is_left_anywhere(rooms):
             if look.done() and not seen_in_worker:
                 seen_in_worker = look.result()
                 look = watcher.submit(canary.glimpsed, rooms.workers() & before, rooms.patch)
+        seen_in_worker = seen_in_worker or look.result()  # on a busy machine one look lasts as long as the stages
     state = party.state(verification)
     party.verdict(verification)
     # What the patch does to the checks is not the question; that the whole course was run is.
