@@ -139,8 +139,9 @@ def evaluate_documents(folder: Path, report: Path | None, *, portraits: bool, as
             report.write_text(page(cases), encoding="utf-8")
         except OSError as error:
             raise InputError(f"{report}: cannot be written ({error.strerror}); give another path") from error
-    faces = FaceFinder(FaceDetector(manifest), FaceLandmarker(manifest)) if portraits else None
-    missing = without_portrait(cases, faces) if faces is not None else None
+    missing = None
+    if portraits:
+        missing = without_portrait(cases, FaceFinder(FaceDetector(manifest), FaceLandmarker(manifest)))
     if as_json:
         click.echo(json.dumps(found.as_json() | ({} if missing is None else {"without_portrait": missing})))
         return

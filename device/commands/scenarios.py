@@ -23,7 +23,11 @@ from device.vision.instruments import load_instruments
 @click.option("--whole", is_flag=True, help="From the document on, instead of the selfie stage and its liveness alone.")
 @click.option("--size", default="640x480", show_default=True, help="Of the emulated camera's frames.")
 @click.option(
-    "--fps", default=15, show_default=True, type=click.IntRange(1, 60), help="Frames a second: fewer on a slow board."
+    "--fps",
+    default=Course.fps,
+    show_default=True,
+    type=click.IntRange(1, 60),
+    help="Frames a second: fewer on a slow board.",
 )
 @click.option("--json", "as_object", is_flag=True, help="The counts as one JSON object.")
 def evaluate_scenarios(

@@ -104,24 +104,22 @@ def sealed(own):
 
 
 def test_a_sealed_key_is_opened_by_systemd_for_the_notary_alone(sealed):
-    own = sealed
-    assert private_keys(own) == set()
+    assert private_keys(sealed) == set()
     handed = "/run/credentials/vouchbox-notary.service/vouchbox-key"
     for service in SERVICES:
-        inside = ["nsenter", f"--target={own.bottle.main_pid(f'vouchbox-{service}')}", "--mount"]
+        inside = ["nsenter", f"--target={sealed.bottle.main_pid(f'vouchbox-{service}')}", "--mount"]
         as_service = ["setpriv", f"--reuid=vouchbox-{service}", "--clear-groups"]
-        read = own.bottle.run(*inside, *as_service, "cat", handed, check=False)
+        read = sealed.bottle.run(*inside, *as_service, "cat", handed, check=False)
         assert (read.code == 0) == (service == "notary"), service
 
 
 def test_a_sealed_key_is_worth_nothing_in_another_machine(sealed):
     """The disk is the same, the machine's secret another one."""
-    own = sealed
-    own.bottle.run("mv", "/var/lib/systemd/credential.secret", "/root/secret")
-    own.bottle.run("systemd-creds", "setup")
-    own.bottle.run("systemctl", "restart", "vouchbox-notary", check=False)
-    until(lambda: own.health()[0] == 503, 30, "unwell")
-    print(f"in another machine: {own.bottle.state('vouchbox-notary', 'Result')}, {own.health()[1]}")
-    assert own.bottle.state("vouchbox-notary", "SubState") != "running"
-    own.bottle.run("mv", "/root/secret", "/var/lib/systemd/credential.secret")
-    own.wait_well()
+    sealed.bottle.run("mv", "/var/lib/systemd/credential.secret", "/root/secret")
+    sealed.bottle.run("systemd-creds", "setup")
+    sealed.bottle.run("systemctl", "restart", "vouchbox-notary", check=False)
+    until(lambda: sealed.health()[0] == 503, 30, "unwell")
+    print(f"in another machine: {sealed.bottle.state('vouchbox-notary', 'Result')}, {sealed.health()[1]}")
+    assert sealed.bottle.state("vouchbox-notary", "SubState") != "running"
+    sealed.bottle.run("mv", "/root/secret", "/var/lib/systemd/credential.secret")
+    sealed.wait_well()

@@ -63,17 +63,8 @@ class DepthEvidence:
         return self.sheet / max(self.head, 1e-9)
 
 
-@dataclass(frozen=True)
-class _View:
-    points: Array
-    yaw: float
-    pitch: float
-    eyes: float
-
-
 @dataclass(frozen=True, eq=False)
-class _Kept:
-    shot: Shot
+class _Look:
     yaw: float
     pitch: float
 
@@ -81,6 +72,17 @@ class _Kept:
     def away(self) -> float:
         """Degrees from straight."""
         return max(abs(self.yaw), abs(self.pitch))
+
+
+@dataclass(frozen=True, eq=False)
+class _View(_Look):
+    points: Array
+    eyes: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept(_Look):
+    shot: Shot
 
 
 class Parallax:
@@ -96,19 +98,19 @@ class Parallax:
         """Takes in one frame (H x W x 3 uint8 RGB), its landmarks and its head pose."""
         if len(self._views) < _MEMORY:
             points = landmarks.points.astype(np.float64)
-            self._views.append(_View(points[STABLE], pose.yaw, pose.pitch, eye_distance(points)))
-            self._keep(image, landmarks, pose)
+            self._views.append(_View(pose.yaw, pose.pitch, points[STABLE], eye_distance(points)))
+            self._keep(image, landmarks, self._views[-1])
 
-    def _keep(self, image: Image, landmarks: Landmarks, pose: Pose) -> None:
+    def _keep(self, image: Image, landmarks: Landmarks, look: _Look) -> None:
         """Keeps the picture of the straightest look, and those of the widest turns that can still be followed."""
-        if abs(pose.yaw) > self._p.followed_turn:
+        if abs(look.yaw) > self._p.followed_turn:
             return
-        straighter = self._straight is None or max(abs(pose.yaw), abs(pose.pitch)) < self._straight.away
-        wider = len(self._turned) < _SHOTS or abs(pose.yaw) > abs(self._least_turned.yaw)
+        straighter = self._straight is None or look.away < self._straight.away
+        wider = len(self._turned) < _SHOTS or abs(look.yaw) > abs(self._least_turned.yaw)
         taken = shot(image, landmarks) if straighter or wider else None
         if taken is None:
             return
-        kept = _Kept(taken, pose.yaw, pose.pitch)
+        kept = _Kept(look.yaw, look.pitch, taken)
         if straighter:
             self._straight = kept
         if wider:
@@ -142,7 +144,7 @@ class Parallax:
         """The residuals behind the answer, or None if too little moved to say anything."""
         if not self._views:
             return None
-        straight = [view for view in self._views if max(abs(view.yaw), abs(view.pitch)) <= self._p.reference_pose]
+        straight = [view for view in self._views if view.away <= self._p.reference_pose]
         frontal = bool(straight)
         straight = straight[: self._p.reference_frames] or [min(self._views, key=lambda v: abs(v.yaw) + abs(v.pitch))]
         reference = mean_shape(np.stack([view.points for view in straight]))

@@ -11,7 +11,6 @@ import ctypes
 import gc
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,8 +41,7 @@ def resident_kb() -> int:
     """What the process holds now, without what the allocator only keeps for later (30 to 90 MB after pictures of many
     sizes, up and down)."""
     gc.collect()
-    if sys.platform == "linux":
-        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)
+    ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
