@@ -63,6 +63,7 @@ def test_from_a_code_to_a_code(box: Box, browser: Any, size: tuple[int, int], co
     assert token_from(Kind.PROOF, texts_on(screen, counts[1])) == PROOF
     screen.page.click("#done")
     screen.page.locator(".idle h1").wait_for()
+    screen.text(".idle h1", language.text.idle_title)
     assert screen.page.evaluate("document.getElementById('proof').checked") is False
     assert screen.complaints == []
     screen.close()
