@@ -24,6 +24,7 @@ from rich.table import Table
 from device.commands.bench_reader import PEER, ReaderFigures, compare, fitted
 from device.commands.bench_reader import memory as reader_memory
 from device.config import VisionConfig
+from device.evaluation.memory import children, proportional
 from device.protocol import Guidance, Progress, Stage
 from device.vision.camera.base import Image, open_camera
 from device.vision.face.landmarks import Pose
@@ -175,21 +176,12 @@ def box_memory() -> dict[str, float]:
         config, _ = demo_config(Path(name), VisionConfig(camera="emulated:standard"))
         with Services(config, log) as services:
             services.wait_ready()
-            found = {part: _pss(services.process(part).pid) for part in ("notary", "gateway")}
+            found = {part: proportional(services.process(part).pid) for part in ("notary", "gateway")}
             service = services.process("vision").pid
-            worker = sum(_pss(int(pid)) for pid in _children(service))
-            found |= {"vision service": _pss(service), "vision worker": worker}
+            worker = sum(map(proportional, children(service)))
+            found |= {"vision service": proportional(service), "vision worker": worker}
     found["all"] = sum(found.values())
     return {part: round(size, 1) for part, size in found.items()}
-
-
-def _pss(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-
-
-def _children(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def _show(steps: list[StepTime], models: list[dict[str, Any]], memory: dict[str, float]) -> None:

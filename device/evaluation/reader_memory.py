@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
-
-def resident(row: str) -> float:
-    """A row of /proc/self/status in MB: VmRSS is what the process holds, VmHWM the most that it has held."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{row}:")) / 1024
+from device.evaluation.memory import resident
 
 
 def main() -> None:
     """Measures before and after everything is imported here."""
-    alone = resident("VmRSS")
+    alone = resident()
     from device.vision.document.reader import DocumentReader
     from device.vision.inference.manifest import load_manifest
     from device.vision.stills import load_still
@@ -27,7 +22,7 @@ def main() -> None:
     reader = DocumentReader(load_manifest())
     for name in sys.argv[1:]:
         reader.read(load_still(name))
-    print(json.dumps({"settled": round(resident("VmRSS") - alone, 1), "peak": round(resident("VmHWM") - alone, 1)}))
+    print(json.dumps({"settled": round(resident() - alone, 1), "peak": round(resident("VmHWM") - alone, 1)}))
 
 
 if __name__ == "__main__":

@@ -58,14 +58,18 @@ def embed(student: Student, crops: Matrix | npt.NDArray[np.uint8]) -> Tensor:
     return torch.cat(found)
 
 
-@torch.no_grad()
-def whiten(student: Student, faces: Faces, power: float = POWER) -> Student:
-    """Changes the last layer of a folded `student` so that its embeddings are whitened by `power`. Returns it."""
+def known_faces(student: Student, faces: Faces) -> Tensor:
+    """(N, D) unit vectors of faces that may be trained on: what a covariance is taken of."""
     random = np.random.default_rng(3)
     index = random.choice(faces.training, min(FACES, len(faces.training)), replace=False)
     parts = [faces.typical(i, m, random) for i, m in chunks(index, random.random(len(index)) < 0.5, 256)]
-    matrix = whitening(torch.cat([embed(student, part) for part in parts]), power)
-    student.whiten(matrix)
+    return torch.cat([embed(student, part) for part in parts])
+
+
+@torch.no_grad()
+def whiten(student: Student, faces: Faces, power: float = POWER) -> Student:
+    """Changes the last layer of a folded `student` so that its embeddings are whitened by `power`. Returns it."""
+    student.whiten(whitening(known_faces(student, faces), power))
     return student
 
 
@@ -109,9 +113,7 @@ def main() -> None:
     frames = embed(student, faces.clean(np.array(live), np.zeros(len(live), dtype=bool))).numpy()
     persons = np.array([next(word for word in names[n].split("_") if word.startswith("client")) for n in live])
     lights = np.array(["adverse" in names[n] for n in live])
-    random = np.random.default_rng(3)
-    index = random.choice(faces.training, min(FACES, len(faces.training)), replace=False)
-    known = embed(student, faces.typical(index, random.random(len(index)) < 0.5, random))
+    known = known_faces(student, faces)
     print(f"{len(views['clean'])} held-back faces; {len(live)} live frames of {len(set(persons))} persons")
     for power in POWERS:
         matrix = whitening(known, power).numpy()

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from device.evaluation.memory import children, proportional
 from device.launch import Services
 from tests.processes.conftest import running_box
 
@@ -21,23 +22,14 @@ TOTAL_MB = 280
 
 def family(pid: int) -> list[int]:
     """The process and its children."""
-    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-
-
-def pss(pids: list[int]) -> float:
-    """In MB."""
-    total = 0
-    for pid in pids:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total / 1024
+    return [pid, *children(pid)]
 
 
 def settle(service: int, timeout: float = 60.0) -> None:
     """Until the workers have loaded what they load: the one that the notary met, and the spare that followed it."""
     deadline, before = time.monotonic() + timeout, 0.0
     while time.monotonic() < deadline:
-        now = pss(family(service))
+        now = sum(map(proportional, family(service)))
         if len(family(service)) == 3 and abs(now - before) < 1:
             return
         before = now
@@ -75,8 +67,8 @@ def test_the_three_processes_with_models_loaded(quiet_box):
 
 def measured(box, when: str) -> dict[str, float]:
     families = {name: family(box.services.process(name).pid) for name in ("vision", "notary", "gateway")}
-    sizes = {name: pss(pids) for name, pids in families.items()}
-    each = ", ".join(f"{pss([pid]):.0f}" for pid in families["vision"])
+    sizes = {name: sum(map(proportional, pids)) for name, pids in families.items()}
+    each = ", ".join(f"{proportional(pid):.0f}" for pid in families["vision"])
     told = ", ".join(f"{name} {size:.0f}" for name, size in sizes.items())
     print(f"PSS in MB, {when}: {sum(sizes.values()):.0f}: {told} (vision: {each})")
     return sizes

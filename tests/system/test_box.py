@@ -4,10 +4,10 @@ import json
 import os
 import re
 import time
-from pathlib import Path
 
 import pytest
 
+from device.evaluation.memory import proportional
 from tests.system.conftest import PYTHON, SERVICES
 from tests.system.rootfs import REPOSITORY
 
@@ -114,18 +114,9 @@ def canonical(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", requirement.split("==")[0]).lower() + "==" + requirement.split("==")[1]
 
 
-def pss(pids: list[int]) -> float:
-    """Proportional set size in MB: shared pages are counted once among those who share them."""
-    total = 0
-    for pid in pids:
-        with Path(f"/proc/{pid}/smaps_rollup").open() as file:
-            total += next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
-    return total / 1024
-
-
 def test_the_three_are_light(box):
     box.wait_well()
-    sizes = {service: pss(box.bottle.outer_pids(f"vouchbox-{service}")) for service in SERVICES}
+    sizes = {service: sum(map(proportional, box.bottle.outer_pids(f"vouchbox-{service}"))) for service in SERVICES}
     # The sum is `make memory`'s to judge: the emulated person here is nothing that a box has.
     print("PSS in MB, models loaded: " + ", ".join(f"{name} {size:.0f}" for name, size in sizes.items()))
     for service, limit in PSS_MB.items():

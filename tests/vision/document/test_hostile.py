@@ -13,12 +13,12 @@ import json
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from device.evaluation.memory import resident
 from device.protocol import Result
 from device.vision.camera.base import Image
 from device.vision.document import aamva, national, seal
@@ -42,8 +42,7 @@ def resident_kb() -> int:
     sizes, up and down)."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+    return round(resident() * 1024)
 
 
 def endure(step: Callable[[np.random.Generator], None], count: int, seed: int, growth_kb: int) -> float:
