@@ -11,6 +11,8 @@ import csv
 import json
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,17 @@ from rich.progress import Progress
 
 from device.errors import InputError
 from device.evaluation.calibration import YOUNGEST, calibrate, grouped, held_back, old_enough, write_thresholds
+from device.evaluation.face_data import FaceSet, correct_labels, load_face_set
 from device.evaluation.faces import (
-    CrossPairs,
     FaceFigures,
-    FaceSet,
     Matrix,
+    WorstPair,
     cross_pairs,
     embed_all,
     figures,
     group_fmr,
-    load_face_set,
     pair_scores,
+    worst_pairs,
 )
 from device.evaluation.report import page
 from device.protocol import FmrLevel
@@ -89,6 +91,12 @@ def compare(reference: str, probe: str, embedder: str, fmr: str, *, as_json: boo
 @click.option("--embedder", default="", help="Name in the manifest; else the default embedder.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page with a DET curve.")
 @click.option("--scores", type=click.Path(path_type=Path, dir_okay=False), help="CSV: scores of the listed pairs.")
+@click.option(
+    "--errata",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CSV file,person: who is really in pictures that are labelled wrongly; nobody else's if it is left empty.",
+)
+@click.option("--worst", type=click.IntRange(0), default=0, help="Name so many of the worst pairs of either kind.")
 @click.option("--calibrate", "calibrating", is_flag=True, help="Set thresholds, on the faces held back from training.")
 @click.option(
     "--youngest", type=int, default=YOUNGEST, show_default=True, help="With --calibrate: least age in file names."
@@ -100,6 +108,8 @@ def evaluate_faces(
     embedder: str,
     report: Path | None,
     scores: Path | None,
+    errata: Path | None,
+    worst: int,
     youngest: int,
     *,
     calibrating: bool,
@@ -115,18 +125,24 @@ def evaluate_faces(
     manifest = load_manifest()
     network = FaceEmbedder(manifest, embedder)
     faces = load_face_set(folder, lambda name: not calibrating or (held_back(name) and old_enough(name, youngest)))
+    faces = correct_labels(faces, errata) if errata else faces
     embeddings = _embed(faces, FaceDetector(manifest), FaceLandmarker(manifest), network)
     if calibrating:
         source = f"{folder.name}, held back from training, aged {youngest} and over"
         _calibrate(source, faces, embeddings, network, manifest.home(network.entry) / MANIFEST_NAME, write=write)
         return
-    cross = cross_pairs(embeddings, faces.persons)
+    cross = cross_pairs(embeddings, faces.persons, alike=worst)
+    named = worst_pairs(faces, cross, worst) if worst else {}
     found = figures(faces, embeddings, network.entry.name, cross, network.entry.thresholds)
     if scores:
         _write_scores(scores, faces, embeddings)
     if report:
-        _write_report(report, found, cross, folder)
-    click.echo(json.dumps(found.as_json()) if as_json else as_text(found))
+        _write_report(report, page(found, cross, f"{found.embedder} on {folder.name}", named))
+    if as_json:
+        pairs = {kind: [asdict(pair) for pair in some] for kind, some in named.items()}
+        click.echo(json.dumps(found.as_json() | ({"worst": pairs} if worst else {})))
+    else:
+        click.echo("\n".join([as_text(found), *_worst_as_text(named)]))
 
 
 def _embed(faces: FaceSet, detector: FaceDetector, landmarker: FaceLandmarker, network: FaceEmbedder) -> Matrix:
@@ -170,8 +186,7 @@ def _write_scores(path: Path, faces: FaceSet, embeddings: Matrix) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _write_report(path: Path, found: FaceFigures, cross: CrossPairs, folder: Path) -> None:
-    text = page(found, cross, f"{found.embedder} on {folder.name}")
+def _write_report(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -184,6 +199,8 @@ def as_text(found: FaceFigures) -> str:
         f"{found.embedder}: {found.images} images ({found.not_found} without a face that was found), "
         f"{found.genuine_pairs} genuine and {found.impostor_pairs} impostor pairs"
     ]
+    if found.labels_corrected:
+        lines.append(f"{found.labels_corrected} labels corrected; the listed pairs stay as their list says")
     if found.accuracy is not None:
         lines.append(f"accuracy on {found.pairs} listed pairs: {found.accuracy:.2%}")
     lines += [f"TAR at FAR {rate}: {value:.2%}" for rate, value in found.tar_at_far.items()]
@@ -193,3 +210,9 @@ def as_text(found: FaceFigures) -> str:
     for level, rates in found.at_manifest.items():
         lines.append(f"at the manifest's threshold for {level}: FMR {rates['fmr']:.2e}, FNMR {rates['fnmr']:.2%}")
     return "\n".join(lines)
+
+
+def _worst_as_text(worst: Mapping[str, Sequence[WorstPair]]) -> Iterator[str]:
+    for kind, pairs in worst.items():
+        yield f"worst {kind} pairs:"
+        yield from (f"  {pair.score:.3f}  {pair.first}  {pair.second}" for pair in pairs)

@@ -1,24 +1,21 @@
 """How often a face embedder errs on a data set: all cross pairs, and the listed pairs if there are any.
 
-In: a folder with `images/` (one folder a person, or flat if nobody knows who is who), optionally `pairs.csv`
-(`fold,first,second,same`) and `groups.csv` (`file,group`); an embedder. Out: `FaceFigures`. Similarities are computed
-in blocks and counted in a histogram, so a million templates do not need a million squared of memory.
+In: a data set (device/evaluation/face_data.py) and an embedder. Out: `FaceFigures`. Similarities are computed in blocks
+and counted in a histogram, so a million templates do not need a million squared of memory.
 Terms and rates follow ISO/IEC 19795-1; a face that is not found never matches (generalised false non-match rate).
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from device.errors import InputError
+from device.evaluation.face_data import FaceSet, Labels
 from device.evaluation.metrics import ScoreHistogram, bootstrap_interval, fnmr, fold_accuracy, tar_at_far
 from device.vision.camera.base import Image
 from device.vision.face.detector import Detection, FaceDetector
@@ -26,43 +23,38 @@ from device.vision.face.embedder import FaceEmbedder
 from device.vision.face.landmarks import FaceLandmarker, Landmarks
 from device.vision.stills import load_still
 
-SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 FMR_RATES: Final = (1e-3, 1e-4, 1e-5, 1e-6)
 FAR_RATES: Final = (1e-2, 1e-3)
 BLOCK: Final = 1024
 
 Matrix = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ListedPair:
-    """One line of pairs.csv; `first` and `second` are indices into `FaceSet.files`."""
-
-    fold: int
-    first: int
-    second: int
-    same: bool
-
-
-@dataclass(frozen=True)
-class FaceSet:
-    """A data set. `files` are relative to `images/`; `persons` number the people, or are empty if they are unknown."""
-
-    folder: Path
-    files: tuple[str, ...]
-    persons: Labels
-    pairs: tuple[ListedPair, ...] = ()
-    groups: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+_NO_PAIRS: Final = (np.empty(0, dtype=np.float32), np.empty((0, 2), dtype=np.int64))
 
 
 @dataclass(frozen=True)
 class CrossPairs:
-    """Every pair of images once. `genuine` are scores of two images of one person, who is named in `owners`."""
+    """Every pair of images once.
+
+    `genuine` are scores of two images of one person, (N,), who is numbered in `owners`; `genuine_of` (N, 2) are the
+    images, as indices into `FaceSet.files`. Of the impostors only the most alike are known by their images: `alike` and
+    `alike_of`, likest first, as many as were asked for.
+    """
 
     genuine: Matrix
     owners: Labels
+    genuine_of: Labels
     impostors: ScoreHistogram
+    alike: Matrix
+    alike_of: Labels
+
+
+@dataclass(frozen=True)
+class WorstPair:
+    """Two images, relative to `images/`, and the cosine that an embedder finds between them."""
+
+    first: str
+    second: str
+    score: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +72,7 @@ class FaceFigures:
     thresholds: dict[str, float]
     impostor_pairs: int
     genuine_pairs: int
+    labels_corrected: int = 0
     group_fmr: dict[str, dict[str, float]] = field(default_factory=dict)
     at_manifest: dict[str, dict[str, float]] = field(default_factory=dict)
     """FMR and FNMR here at the thresholds that the manifest has, by the level that each is meant for."""
@@ -87,59 +80,6 @@ class FaceFigures:
     def as_json(self) -> dict[str, Any]:
         """As DESIGN section 9 says, and what else is known."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-
-def load_face_set(folder: Path, wanted: Callable[[str], bool] = lambda _name: True) -> FaceSet:
-    """Reads a data set's lists; only files that are `wanted` (by file name) are in it.
-
-    Raises:
-        InputError: the folder, its images or a list in it is missing or is not what it should be.
-    """
-    images = folder / "images"
-    if not images.is_dir():
-        raise InputError(f"{folder} has no folder images/: give a data set as `vouchbox evaluate faces --help` says")
-    found = (path for path in sorted(images.rglob("*")) if path.suffix.lower() in SUFFIXES)
-    files = tuple(str(path.relative_to(images)) for path in found if wanted(path.name))
-    if len(files) < 2:
-        raise InputError(f"{images} has fewer than two images of the kinds {', '.join(sorted(SUFFIXES))}")
-    index = {name: number for number, name in enumerate(files)}
-    owners = [str(Path(name).parent) for name in files]
-    known = "." not in owners
-    persons = np.unique(owners, return_inverse=True)[1].astype(np.int64) if known else np.empty(0, dtype=np.int64)
-    pairs = tuple(_pairs(folder / "pairs.csv", index)) if (folder / "pairs.csv").is_file() else ()
-    groups = _groups(folder / "groups.csv", index) if (folder / "groups.csv").is_file() else {}
-    return FaceSet(folder, files, persons, pairs, groups)
-
-
-def _pairs(path: Path, index: dict[str, int]) -> Iterator[ListedPair]:
-    for number, row in enumerate(_rows(path, ("fold", "first", "second", "same")), start=2):
-        missing = [row[key] for key in ("first", "second") if row[key] not in index]
-        if missing or row["same"] not in {"0", "1"} or not row["fold"].isdigit():
-            raise InputError(f"{path}, line {number}: {row} does not name two images, a fold, and same as 0 or 1")
-        yield ListedPair(int(row["fold"]), index[row["first"]], index[row["second"]], row["same"] == "1")
-
-
-def _groups(path: Path, index: dict[str, int]) -> dict[str, npt.NDArray[np.bool_]]:
-    groups: dict[str, npt.NDArray[np.bool_]] = {}
-    for row in _rows(path, ("file", "group")):
-        if row["file"] in index:
-            members = groups.setdefault(row["group"], np.zeros(len(index), dtype=bool))
-            members[index[row["file"]]] = True
-    return groups
-
-
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != columns:
-                raise InputError(f"{path}: its first line has to be {','.join(columns)}")
-            for row in reader:
-                if None in row or None in row.values():
-                    raise InputError(f"{path}, line {reader.line_num}: there have to be {len(columns)} columns")
-                yield row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
 
 
 def central_face(image: Image, detections: Iterable[Detection]) -> Detection | None:
@@ -185,10 +125,17 @@ def similarity(first: Matrix, second: Matrix) -> Matrix:
     return np.asarray(scores, dtype=np.float32)
 
 
-def cross_pairs(embeddings: Matrix, persons: Labels, block: int = BLOCK) -> CrossPairs:
-    """Compares every image with every other once. Without `persons`, every pair is an impostor pair."""
-    genuine: list[Matrix] = []
-    owners: list[Labels] = []
+def cross_pairs(embeddings: Matrix, persons: Labels, block: int = BLOCK, alike: int = 0) -> CrossPairs:
+    """Compares every image with every other once.
+
+    Args:
+        embeddings: (N, D), each of length 1, or 0 where no face was found.
+        persons: (N,) who is in each image; without them, every pair is an impostor pair.
+        block: so many rows are compared with so many at a time.
+        alike: keep the images of so many impostor pairs, those that are most alike.
+    """
+    genuine: list[tuple[Matrix, Labels]] = [_NO_PAIRS]
+    likest: tuple[Matrix, Labels] = _NO_PAIRS
     impostors = ScoreHistogram()
     count = len(embeddings)
     for top in range(0, count, block):
@@ -202,13 +149,43 @@ def cross_pairs(embeddings: Matrix, persons: Labels, block: int = BLOCK) -> Cros
             if len(persons):
                 same |= persons[rows][:, None] == persons[columns][None, :]
             impostors.add(scores[once & ~same])
+            corner = np.array([top, left])
             if (once & same).any():
-                genuine.append(scores[once & same])
-                owners.append(persons[rows][np.argwhere(once & same)[:, 0]])
-    empty = np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64)
-    return CrossPairs(
-        np.concatenate(genuine) if genuine else empty[0], np.concatenate(owners) if owners else empty[1], impostors
-    )
+                genuine.append((scores[once & same], np.argwhere(once & same) + corner))
+            if alike:
+                likest = _likest(likest, scores, once & ~same, corner, alike)
+    of = np.concatenate([pair for _, pair in genuine])
+    owners = persons[of[:, 0]] if len(of) else np.empty(0, dtype=np.int64)
+    return CrossPairs(np.concatenate([score for score, _ in genuine]), owners, of, impostors, *likest)
+
+
+def _likest(
+    known: tuple[Matrix, Labels], scores: Matrix, wanted: npt.NDArray[np.bool_], corner: Labels, count: int
+) -> tuple[Matrix, Labels]:
+    """The `count` highest of those known and of the wanted ones of a block that begins at `corner`, highest first."""
+    floor = known[0][-1] if len(known[0]) == count else -np.inf
+    found = np.argwhere(wanted & (scores > floor))
+    values = np.concatenate([known[0], scores[found[:, 0], found[:, 1]]])
+    pairs = np.concatenate([known[1], found + corner])
+    order = np.argsort(-values, kind="stable")[:count]
+    return values[order], pairs[order]
+
+
+def worst_pairs(faces: FaceSet, cross: CrossPairs, count: int) -> dict[str, list[WorstPair]]:
+    """The genuine pairs that are least alike and the impostor pairs that are most alike: where an embedder fails, and
+    where a data set's labels are wrong."""
+    least = np.argsort(cross.genuine, kind="stable")[:count]
+    return {
+        "genuine": _named(faces, cross.genuine[least], cross.genuine_of[least]),
+        "impostor": _named(faces, cross.alike[:count], cross.alike_of[:count]),
+    }
+
+
+def _named(faces: FaceSet, scores: Matrix, pairs: Labels) -> list[WorstPair]:
+    return [
+        WorstPair(faces.files[first], faces.files[second], round(float(score), 4))
+        for score, (first, second) in zip(scores, pairs.tolist(), strict=True)
+    ]
 
 
 def pair_scores(faces: FaceSet, embeddings: Matrix) -> Matrix:
@@ -248,6 +225,7 @@ def figures(
         thresholds={spelt(rate): thresholds[rate] for rate in measured},
         impostor_pairs=total,
         genuine_pairs=len(cross.genuine),
+        labels_corrected=faces.corrected,
         group_fmr=group_fmr(
             faces.groups,
             embeddings,

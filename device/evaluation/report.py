@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import html
 import io
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from device.errors import InputError
-from device.evaluation.faces import CrossPairs, FaceFigures
+from device.evaluation.faces import CrossPairs, FaceFigures, WorstPair
 from device.evaluation.metrics import det_curve
 
 STYLE = """
@@ -22,7 +24,12 @@ svg { max-width: 100%; height: auto }
 """
 
 
-def page(figures: FaceFigures, cross: CrossPairs, title: str) -> str:
+def page(
+    figures: FaceFigures,
+    cross: CrossPairs,
+    title: str,
+    worst: Mapping[str, Sequence[WorstPair]] = MappingProxyType({}),
+) -> str:
     """The whole page. Raises `InputError` if matplotlib is not installed."""
     rows = [
         ("embedder", figures.embedder),
@@ -30,6 +37,8 @@ def page(figures: FaceFigures, cross: CrossPairs, title: str) -> str:
         ("genuine pairs", str(figures.genuine_pairs)),
         ("impostor pairs", str(figures.impostor_pairs)),
     ]
+    if figures.labels_corrected:
+        rows.append(("labels corrected", str(figures.labels_corrected)))
     if figures.accuracy is not None:
         rows.append((f"accuracy on {figures.pairs} listed pairs, by folds", f"{figures.accuracy:.2%}"))
     rows += [(f"true accept rate at FAR {rate}, listed pairs", f"{v:.2%}") for rate, v in figures.tar_at_far.items()]
@@ -41,8 +50,8 @@ def page(figures: FaceFigures, cross: CrossPairs, title: str) -> str:
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
         f"<style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1><table>{table}</table>{curve}"
-        f"{_groups(figures)}<p>Intervals: bootstrap over people, the threshold taken as given. One measurement on "
-        "one data set, no certificate.</p></body></html>\n"
+        f"{_groups(figures)}{_worst(worst)}<p>Intervals: bootstrap over people, the threshold taken as given. One "
+        "measurement on one data set, no certificate.</p></body></html>\n"
     )
 
 
@@ -58,16 +67,35 @@ def _groups(figures: FaceFigures) -> str:
     return f"<h2>False match rate within groups</h2><table><tr><th>group</th>{head}</tr>{body}</table>"
 
 
+def _worst(worst: Mapping[str, Sequence[WorstPair]]) -> str:
+    """Which pairs were decided worst, by their files' names."""
+    titles = {"genuine": "Least alike of one person", "impostor": "Most alike of two persons"}
+    tables = []
+    for kind, pairs in worst.items():
+        cells = "".join(
+            f"<tr><td>{pair.score:.3f}</td><td>{html.escape(pair.first)}</td><td>{html.escape(pair.second)}</td></tr>"
+            for pair in pairs
+        )
+        tables.append(
+            f"<h2>{titles[kind]}</h2><table><tr><th>cosine</th><th colspan='2'>files</th></tr>{cells}</table>"
+        )
+    return "".join(tables)
+
+
 def _det(figures: FaceFigures, cross: CrossPairs) -> str:
     """The curve as SVG, both axes logarithmic, with the interval at each measured rate."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise InputError("--report draws with matplotlib: pip install 'vouchbox[evaluate]'") from error
-    drawing = Figure(figsize=(7, 5))
-    axes = drawing.subplots()
     curve = det_curve(cross.genuine, cross.impostors)
     shown = curve[curve[:, 1] > 0]
+    if not len(shown):
+        return (
+            f"<p>None of the {len(cross.genuine)} genuine pairs is missed at any rate: there is no curve to draw.</p>"
+        )
+    drawing = Figure(figsize=(7, 5))
+    axes = drawing.subplots()
     axes.plot(shown[:, 0], shown[:, 1], color="tab:blue")
     for rate, value in figures.fnmr_at_fmr.items():
         low, high = figures.fnmr_interval[rate]
