@@ -2,7 +2,8 @@
 
 In: two still images, or a data set. Out: figures for people or, with `--json`, for programs (design, section 9).
 `compare` exits 0 only if the two match at the false match rate asked for, 1 if they do not, 2 for a file without a
-usable face. These commands work on files that the caller has anyway; what a box tells of a person never holds a score.
+usable face. These commands work on files that the caller has anyway; what a box
+tells of a person holds a score only if its policy asks for one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from device.errors import InputError
 from device.evaluation.calibration import YOUNGEST, calibrate, grouped, held_back, old_enough, write_thresholds
 from device.evaluation.face_data import FaceSet, correct_labels, load_face_set
 from device.evaluation.faces import (
+    GROUP_RATES,
     FaceFigures,
     Matrix,
     WorstPair,
@@ -33,19 +35,19 @@ from device.evaluation.faces import (
     figures,
     group_fmr,
     pair_scores,
+    spelt,
     worst_pairs,
 )
 from device.evaluation.report import page
 from device.protocol import FmrLevel
+from device.vision.camera.base import Image
 from device.vision.face.detector import FaceDetector
-from device.vision.face.embedder import Embedding, FaceEmbedder
+from device.vision.face.embedder import FaceEmbedder
 from device.vision.face.landmarks import FaceLandmarker
 from device.vision.face.matcher import FaceMatcher
+from device.vision.face.view import FaceFinder, FaceView
 from device.vision.inference.manifest import MANIFEST_NAME, load_manifest
 from device.vision.stills import load_still
-
-GROUP_LEVELS = (FmrLevel.E3.value, FmrLevel.E4.value)
-"""For which the rates within groups are told; stricter ones are too rare to count in a group."""
 
 
 @click.command()
@@ -55,26 +57,24 @@ GROUP_LEVELS = (FmrLevel.E3.value, FmrLevel.E4.value)
 @click.option("--fmr", type=click.Choice([level.value for level in FmrLevel]), default="1e-4", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def compare(reference: str, probe: str, embedder: str, fmr: str, *, as_json: bool) -> None:
-    """Compare the faces of two still images, the largest in each."""
+    """Compare the faces of two still images, the largest in each.
+
+    What the box would ask of the person whose face this is, if it saw it through its camera, is told beside the answer:
+    a portrait out of a document need not please it, a selfie should.
+    """
     manifest = load_manifest()
-    detector, landmarker = FaceDetector(manifest), FaceLandmarker(manifest)
+    finder = FaceFinder(FaceDetector(manifest), FaceLandmarker(manifest))
     network = FaceEmbedder(manifest, embedder)
     matcher = FaceMatcher(network.entry.thresholds)
-
-    def look(name: str) -> Embedding:
-        image = load_still(name)
-        found = detector.detect(image)
-        landmarks = landmarker.find(image, found[0]) if found else None
-        if landmarks is None:
-            raise InputError(f"{name}: no face was found; give a picture in which one is well visible")
-        return network.embed(image, landmarks)
-
     started = time.process_time()
-    match = matcher.match([look(reference)], [look(probe)], FmrLevel(fmr))
+    views = {"reference": _view(finder, reference), "probe": _view(finder, probe)}
+    first, second = (network.embed(image, view.landmarks) for image, view in views.values())
+    match = matcher.match([first], [second], FmrLevel(fmr))
     said = {
         "score": round(match.score, 4),
         "result": "pass" if match.result else "fail",
         "fmr": match.met.value if match.met else None,
+        "guidance": {name: view.quality.guidance for name, (_, view) in views.items()},
         "cpu_ms": round((time.process_time() - started) * 1000, 1),
     }
     if as_json:
@@ -83,7 +83,19 @@ def compare(reference: str, probe: str, embedder: str, fmr: str, *, as_json: boo
         met = f"meets FMR {match.met.value}" if match.met else "meets no calibrated FMR"
         answer = "match" if match.result else "no match"
         click.echo(f"{answer} at FMR {fmr}: cosine {match.score:.4f}, {met}, {said['cpu_ms']} ms")
+        for name, (_, view) in views.items():
+            if view.quality.guidance is not None:
+                click.echo(f"the {name} is a picture of which a box would say: {view.quality.guidance.value}")
     sys.exit(0 if match.result else 1)
+
+
+def _view(finder: FaceFinder, name: str) -> tuple[Image, FaceView]:
+    """A picture and its largest face. Raises `InputError` if there is none."""
+    image = load_still(name)
+    view = finder.look(image).main
+    if view is None:
+        raise InputError(f"{name}: no face was found; give a picture in which one is well visible")
+    return image, view
 
 
 @click.command()
@@ -118,10 +130,17 @@ def evaluate_faces(
 ) -> None:
     """FMR and FNMR over all cross pairs of FOLDER, which holds images/ (a folder a person) and maybe pairs.csv.
 
-    With --calibrate, FOLDER holds faces of people who are nearly all different, in images/ without folders; names that
-    begin with an age and an underscore, as UTKFace's do, are used from the age --youngest on: small children look alike
-    to every embedder, and do not show identity documents.
+    With --calibrate, FOLDER holds faces of people who are nearly all different, in images/ without folders (with a
+    folder a person, only pairs of two people count); the answer is one JSON object. Names that begin with an age and an
+    underscore, as UTKFace's do, are used from the age --youngest on: small children look alike to every embedder, and
+    do not show identity documents.
     """
+    if calibrating and (report or scores or errata or worst):
+        raise click.UsageError(
+            "--calibrate sets thresholds: --report, --scores, --errata and --worst say nothing there"
+        )
+    if write and not calibrating:
+        raise click.UsageError("--write writes thresholds: give --calibrate too")
     manifest = load_manifest()
     network = FaceEmbedder(manifest, embedder)
     faces = load_face_set(folder, lambda name: not calibrating or (held_back(name) and old_enough(name, youngest)))
@@ -156,13 +175,13 @@ def _calibrate(
 ) -> None:
     seen = np.asarray(embeddings.any(axis=1), dtype=bool)
     found = embeddings[seen]
-    cross = cross_pairs(found, np.empty(0, dtype=np.int64))
+    cross = cross_pairs(found, faces.persons[seen] if len(faces.persons) else faces.persons)
     thresholds = calibrate(cross.impostors)
     source = f"{source}: {len(found)} faces, {cross.impostors.total} impostor pairs"
     if write:
         write_thresholds(manifest, network.entry.name, thresholds, source)
-    groups = grouped([name for name, face in zip(faces.files, seen, strict=True) if face])
-    within = group_fmr(groups, found, {level: thresholds[level] for level in GROUP_LEVELS})
+    groups = grouped([Path(name).name for name, face in zip(faces.files, seen, strict=True) if face])
+    within = group_fmr(groups, found, {level: thresholds[level] for level in map(spelt, GROUP_RATES)})
     said: dict[str, Any] = {
         "embedder": network.entry.name,
         "thresholds": thresholds,
@@ -209,6 +228,9 @@ def as_text(found: FaceFigures) -> str:
         lines.append(f"FNMR at FMR {rate}: {value:.2%} (95 %: {low:.2%} to {high:.2%})")
     for level, rates in found.at_manifest.items():
         lines.append(f"at the manifest's threshold for {level}: FMR {rates['fmr']:.2e}, FNMR {rates['fnmr']:.2%}")
+    for group, within in found.group_fmr.items():
+        told = ", ".join(f"{value:.1e} where it is {rate} over all" for rate, value in within.items())
+        lines.append(f"FMR within {group}: {told}")
     return "\n".join(lines)
 
 

@@ -6,13 +6,15 @@ not (the same person twice, duplicates), and those crowd the far tail. So:
 - 1e-2 and 1e-3 are counted;
 - 1e-4, 1e-5 and 1e-6 are extrapolated from the body of the distribution: the logarithm of the rate between 1e-2
   and 3e-4 as a parabola of the threshold (exact for a Gaussian's tail to first order), which the few false impostors
-  hardly move. An extrapolated threshold is never below a counted stricter one.
+  hardly move. An extrapolated threshold is always above those of laxer levels.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -81,7 +83,7 @@ def calibrate(impostors: ScoreHistogram) -> dict[str, float]:
     if impostors.total < FEWEST_PAIRS:
         raise InputError(
             f"{impostors.total} impostor pairs are too few to set thresholds: at least {FEWEST_PAIRS} are needed, "
-            "which 1500 faces of different people give"
+            f"which 1500 faces of different people give; one in {HELD_BACK_OF} of a folder's is used, so give it 9000"
         )
     rates = np.logspace(np.log10(BODY[0]), np.log10(BODY[1]), 40)
     reached = np.array([impostors.threshold_at(float(rate)) for rate in rates])
@@ -95,7 +97,10 @@ def calibrate(impostors: ScoreHistogram) -> dict[str, float]:
         lowest = max(lowest + 1e-4, value)
         found[level.value] = float(np.ceil(lowest * 1e4) / 1e4)
     if lowest >= 1.0:
-        raise InputError("these faces do not separate: the strictest threshold would be above a cosine of 1")
+        raise InputError(
+            "these faces do not separate: the strictest threshold would be above a cosine of 1. Either the embedder "
+            "does not work (wrong template, colour or scale in the manifest?) or the folder shows few people many times"
+        )
     return found
 
 
@@ -114,7 +119,7 @@ def write_thresholds(manifest: Path, name: str, thresholds: dict[str, float], so
     """Puts the thresholds of model `name` into a manifest file; comments and everything else stay as they are.
 
     Raises:
-        ConfigurationError: the manifest does not describe that model.
+        ConfigurationError: the manifest does not describe that model, or cannot be written.
     """
     text = manifest.read_text(encoding="utf-8")
     head = re.search(rf'^name = "{re.escape(name)}"$', text, re.MULTILINE)
@@ -124,10 +129,23 @@ def write_thresholds(manifest: Path, name: str, thresholds: dict[str, float], so
     end = head.end() + following.start() if following else len(text)
     block = text[head.end() : end]
     values = ", ".join(f'"{level}" = {value:.4f}' for level, value in thresholds.items())
-    for key, value in (("thresholds", f"{{ {values} }}"), ("thresholds_from", f'"{source}"')):
+    for key, value in (("thresholds", f"{{ {values} }}"), ("thresholds_from", json.dumps(source, ensure_ascii=False))):
         present = re.search(rf"^{key} = .*$", block, re.MULTILINE)
         if present:
             block = block[: present.start()] + f"{key} = {value}" + block[present.end() :]
         else:
             block = block.rstrip("\n") + f"\n{key} = {value}\n" + ("\n" if following else "")
-    manifest.write_text(text[: head.end()] + block + text[end:], encoding="utf-8")
+    changed = text[: head.end()] + block + text[end:]
+    try:
+        tomllib.loads(changed)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(
+            f"{manifest}: thresholds of {name!r} cannot be put there ({error}); write its entry with the keys "
+            "`thresholds = {}` and `thresholds_from` and no tables of these names"
+        ) from error
+    beside = manifest.with_name(f".{manifest.name}.new")
+    try:
+        beside.write_text(changed, encoding="utf-8")
+        beside.replace(manifest)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {manifest}: {error.strerror}; the thresholds are printed") from error

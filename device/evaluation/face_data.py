@@ -62,6 +62,9 @@ def load_face_set(folder: Path, wanted: Callable[[str], bool] = lambda _name: Tr
     index = {name: number for number, name in enumerate(files)}
     owners = [str(Path(name).parent) for name in files]
     known = "." not in owners
+    if not known and set(owners) != {"."}:
+        stray = files[owners.index(".")]
+        raise InputError(f"{images}: {stray} lies in no person's folder, others do: take it away or give it a folder")
     persons = np.unique(owners, return_inverse=True)[1].astype(np.int64) if known else np.empty(0, dtype=np.int64)
     pairs = tuple(_pairs(folder / "pairs.csv", index)) if (folder / "pairs.csv").is_file() else ()
     groups = _groups(folder / "groups.csv", index) if (folder / "groups.csv").is_file() else {}

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from device.errors import InputError
 from device.evaluation.face_data import FaceSet, Labels
 from device.evaluation.metrics import ScoreHistogram, bootstrap_interval, fnmr, fold_accuracy, tar_at_far
 from device.vision.camera.base import Image
@@ -25,6 +26,8 @@ from device.vision.stills import load_still
 
 FMR_RATES: Final = (1e-3, 1e-4, 1e-5, 1e-6)
 FAR_RATES: Final = (1e-2, 1e-3)
+GROUP_RATES: Final = (1e-3, 1e-4)
+"""For which the rates within groups are told; stricter ones are too rare to count in a group."""
 BLOCK: Final = 1024
 
 Matrix = npt.NDArray[np.float32]
@@ -204,9 +207,15 @@ def figures(
     cross: CrossPairs | None = None,
     manifest: Mapping[str, float] = MappingProxyType({}),
 ) -> FaceFigures:
-    """Everything that `vouchbox evaluate faces` says; `manifest` are the thresholds that the embedder is used with."""
+    """Everything that `vouchbox evaluate faces` says; `manifest` are the thresholds that the embedder is used with.
+
+    Raises:
+        InputError: there is no pair of two people.
+    """
     cross = cross or cross_pairs(embeddings, faces.persons)
     total = cross.impostors.total
+    if not total:
+        raise InputError(f"{faces.folder}: every picture is of one person, so nothing says how often two are confused")
     measured = [rate for rate in FMR_RATES if total * rate >= 1 and len(cross.genuine)]
     thresholds = {rate: cross.impostors.threshold_at(rate) for rate in measured}
     scores = pair_scores(faces, embeddings) if faces.pairs else np.empty(0, dtype=np.float32)
@@ -219,7 +228,11 @@ def figures(
         not_found=int((~embeddings.any(axis=1)).sum()),
         pairs=len(faces.pairs),
         accuracy=fold_accuracy(scores, same, folds) if both else None,
-        tar_at_far={spelt(rate): tar_at_far(scores[~same], scores[same], rate) for rate in FAR_RATES} if both else {},
+        tar_at_far={
+            spelt(rate): tar_at_far(scores[~same], scores[same], rate)
+            for rate in FAR_RATES
+            if both and (~same).sum() * rate >= 1
+        },
         fnmr_at_fmr={spelt(rate): fnmr(cross.genuine, thresholds[rate]) for rate in measured},
         fnmr_interval={spelt(rate): fnmr_interval(cross, thresholds[rate]) for rate in measured},
         thresholds={spelt(rate): thresholds[rate] for rate in measured},
@@ -229,13 +242,13 @@ def figures(
         group_fmr=group_fmr(
             faces.groups,
             embeddings,
-            {spelt(rate): cross.impostors.threshold_at(rate) for rate in (1e-3, 1e-4)},
+            {spelt(rate): cross.impostors.threshold_at(rate) for rate in GROUP_RATES},
             faces.persons,
         ),
         at_manifest={
             level: {"fmr": cross.impostors.rate_at(value), "fnmr": fnmr(cross.genuine, value)}
             for level, value in manifest.items()
-            if total and len(cross.genuine)
+            if len(cross.genuine)
         },
     )
 
@@ -246,13 +259,23 @@ def group_fmr(
     thresholds: Mapping[str, float],
     persons: Labels | None = None,
 ) -> dict[str, dict[str, float]]:
-    """False match rate within each labelled group, at thresholds set on everybody: who is mistaken for whom more."""
+    """False match rate within each labelled group, at thresholds set on everybody: who is mistaken for whom more.
+
+    Args:
+        groups: which of the faces are in each, (N,).
+        embeddings: (N, D).
+        thresholds: cosines, by the rate that they have over everybody; a group is too small for a rate if it has no
+            impostor pair to expect at it.
+        persons: (N,) who is in each picture, if that is known.
+    """
     found: dict[str, dict[str, float]] = {}
     for name, members in sorted(groups.items()):
         known = persons[members] if persons is not None and len(persons) else np.empty(0, dtype=np.int64)
         within = cross_pairs(embeddings[members], known)
-        if within.impostors.total:
-            found[name] = {rate: within.impostors.rate_at(value) for rate, value in thresholds.items()}
+        total = within.impostors.total
+        rates = {rate: within.impostors.rate_at(at) for rate, at in thresholds.items() if total * float(rate) >= 1}
+        if rates:
+            found[name] = rates
     return found
 
 

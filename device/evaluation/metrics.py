@@ -54,11 +54,6 @@ class ScoreHistogram:
         return int(allowed[0]) * (2.0 / BINS) - 1.0
 
 
-def fmr_thresholds(impostors: ScoreHistogram, rates: tuple[float, ...]) -> dict[float, float]:
-    """Threshold of each false match rate."""
-    return {rate: impostors.threshold_at(rate) for rate in rates}
-
-
 def fnmr(genuine: Scores, threshold: float) -> float:
     """False non-match rate: fraction of genuine comparisons below `threshold`."""
     return float(np.mean(np.asarray(genuine) < threshold))

@@ -45,6 +45,9 @@ def page(
     for rate, value in figures.fnmr_at_fmr.items():
         low, high = figures.fnmr_interval[rate]
         rows.append((f"FNMR at FMR {rate}, all cross pairs", f"{value:.2%} (95 %: {low:.2%} to {high:.2%})"))
+    for level, at in figures.at_manifest.items():
+        name = f"at the threshold that the manifest has for {level}"
+        rows.append((name, f"FMR {at['fmr']:.2e}, FNMR {at['fnmr']:.2%}"))
     table = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
     curve = f"<h2>Detection error trade-off</h2>{_det(figures, cross)}" if len(cross.genuine) else ""
     return (
@@ -58,12 +61,14 @@ def page(
 def _groups(figures: FaceFigures) -> str:
     if not figures.group_fmr:
         return ""
-    rates = list(next(iter(figures.group_fmr.values())))
+    rates = sorted({rate for found in figures.group_fmr.values() for rate in found}, key=float, reverse=True)
     head = "".join(f"<th>at FMR {rate} over all</th>" for rate in rates)
-    body = "".join(
-        f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{found[rate]:.2e}</td>' for rate in rates)}</tr>"
-        for name, found in figures.group_fmr.items()
-    )
+
+    def row(name: str, found: Mapping[str, float]) -> str:
+        cells = "".join(f"<td>{found[rate]:.2e}</td>" if rate in found else "<td>-</td>" for rate in rates)
+        return f"<tr><th>{html.escape(name)}</th>{cells}</tr>"
+
+    body = "".join(row(name, found) for name, found in figures.group_fmr.items())
     return f"<h2>False match rate within groups</h2><table><tr><th>group</th>{head}</tr>{body}</table>"
 
 

@@ -32,7 +32,8 @@ class Instruments:
     measurements: dict[str, bytes]
 
     def embedder(self, name: str) -> FaceEmbedder | None:
-        """The embedder that a policy names, or the default one for an empty name; None if it is not on this box."""
+        """The embedder that a policy names, or for an empty name the default one, else whichever is here; None if it is
+        not on this box."""
         return self.embedders.get(name) if name else next(iter(self.embedders.values()), None)
 
     def detector(self, name: str) -> PassiveDetector | None:

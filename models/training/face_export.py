@@ -1,7 +1,7 @@
 """Turns a checkpoint of the face embedder into the int8 file that boxes run, and says what int8 costs.
 
 In: `whole.pt` (or `blocks.pt`) of a run, and the face cache for calibration images and the comparison. Out: the .tflite
-(int8 weights and activations, its embeddings whitened by a part), its hash put into the manifest, and printed: the
+(int8 weights and activations, its embeddings whitened by a part), with --manifest its hash put there, and printed: the
 cosine between the teacher and the student, and between the whitened student in float and in int8, on faces that were
 never trained on.
 
@@ -36,7 +36,7 @@ def load(path: Path, faces: Faces) -> Student:
     """The averaged weights of a checkpoint, batch norms calibrated in the chain and folded."""
     student = Student()
     state = student.restore(path)
-    print(f"checkpoint of step {state['step']}, {state['step'] * state['batch']} views")
+    print(f"checkpoint of step {state['step']}, {state['views']} views")
     return (student if state["folded"] else recalibrate(student, faces)).eval()
 
 
@@ -71,7 +71,7 @@ def write_compact(checkpoint: Path, student: Student, path: Path) -> None:
     """The folded weights of `student` at half precision: what a later run needs to go on (`--start`)."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     weights = {name: value.half() for name, value in student.state_dict().items()}
-    torch.save({"student": weights, "mean": {}, "folded": True, "step": state["step"], "batch": state["batch"]}, path)
+    torch.save({"student": weights, "mean": {}, "folded": True, "step": state["step"], "views": state["views"]}, path)
 
 
 def write_plain_bundle(student: Student, manifest: Path, folder: Path) -> None:

@@ -152,7 +152,7 @@ def quality(data: Path) -> None:
         for image in images(data, name, 600, part):
             landmarks = landmarks_of(image)
             if landmarks is not None:
-                judged = assess(image, landmarks, head_pose(landmarks, image.shape))
+                judged = assess(image, landmarks, head_pose(landmarks))
                 said[str(judged.guidance)] += 1
                 found.append({k: v for k, v in vars(judged).items() if isinstance(v, float)})
         print(f"{name}: {dict(said)}")

@@ -19,22 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from device.vision.face.align import RETAIL_0095_TEMPLATE
+
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 TEACHER = SHARED / "models/ov_face-reidentification-retail-0095/freid0095.onnx"
 SIZE = 128
 DIMENSIONS = 256
-# Five points (eye at image left, eye at image right, nose tip, mouth corners) in units of the crop's side:
-# the reference points of the model's documentation in the Open Model Zoo.
-TEMPLATE = np.array(
-    [
-        (0.31556875, 0.46157411),
-        (0.68262292, 0.46157411),
-        (0.50026249, 0.64050536),
-        (0.34947187, 0.82469196),
-        (0.65343646, 0.82325089),
-    ],
-    dtype=np.float64,
-)
+TEMPLATE = RETAIL_0095_TEMPLATE
 
 # Outputs of the graph's nodes between which a student's stage stands: after the stem's depthwise convolution, after
 # each residual unit or down-sampler, and before the last depthwise convolution.

@@ -39,6 +39,8 @@ from models.training.face_net import EMBEDDING, Student, for_teacher, scaled
 from models.training.face_statistics import recalibrate, unfold
 from models.training.face_teacher import TEACHER, QuickTeacher, Teacher
 
+CURVE = ("phase", "step", "views", "reached", "loss", "cosine", "relation_error", "time")
+"""Columns of `curve.csv`; steps and views are those of all phases together."""
 MEAN_DECAY = 0.995
 RATES = {"blocks": 8e-3, "whole": 5e-3, "rounded": 1e-3}
 
@@ -79,17 +81,22 @@ class Trainer:
     def __init__(self, options: Options, rank: int) -> None:
         self.options, self.rank = options, rank
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.faces = Faces(options.cache, seed=int(time.time()) * 64 + rank)
+        self.faces = self.shuffled(int(time.time()) * 64 + rank)
         teacher = Teacher(options.teacher).eval()
         cuda = self.device.type == "cuda"
         self.teacher = teacher.to(self.device) if cuda else QuickTeacher(teacher, options.cache)
         self.student = Student().to(self.device, memory_format=torch.channels_last)
-        self.started, self.step = time.monotonic(), 0
+        self.started, self.step, self.views = time.monotonic(), 0, 0
         self.path = options.run / f"{options.phase}.pt"
         self.mean: dict[str, Tensor] = {}
         self.phase: Phase
-        if options.subset:
-            self.faces.training = self.faces.training[:: max(1, len(self.faces.training) // options.subset)]
+
+    def shuffled(self, seed: int) -> Faces:
+        """The faces to learn from, all or `--subset` of them, in an order of their own."""
+        faces = Faces(self.options.cache, seed)
+        if self.options.subset:
+            faces.training = faces.training[:: max(1, len(faces.training) // self.options.subset)]
+        return faces
 
     # --- what both phases share
 
@@ -146,6 +153,7 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
             optimiser.step()
             self.step += 1
+            self.views += self.options.batch * self.options.workers
             losses.append(loss)
             if self.rank == 0 and taken % 20 == 0:
                 print(f"{taken} steps, {reached:.3f} of the time, loss {np.mean(losses[-20:]):.4f}", flush=True)
@@ -168,24 +176,16 @@ class Trainer:
     def note(self, reached: float, loss: float) -> None:
         """Writes the checkpoint and one line of the curve."""
         state = {"student": self.student.state_dict(), "mean": self.mean, "folded": self.student.folded}
-        torch.save({**state, "step": self.step, "batch": self.options.batch * self.options.workers}, self.path)
-        cosine, relation = self.validate() if self.options.phase != "blocks" else (0.0, 0.0)
-        views = self.step * self.options.batch * self.options.workers
-        row = [
-            self.options.phase,
-            self.step,
-            views,
-            f"{reached:.4f}",
-            f"{loss:.5f}",
-            f"{cosine:.5f}",
-            f"{relation:.5f}",
-        ]
+        torch.save({**state, "step": self.step, "views": self.views}, self.path)
+        measured = self.validate() if self.options.phase != "blocks" else ()
+        row = [self.options.phase, self.step, self.views, f"{reached:.4f}", f"{loss:.5f}"]
+        row += [f"{value:.5f}" for value in measured] or ["", ""]
         path = self.options.run / "curve.csv"
         fresh = not path.exists()
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
             if fresh:
-                writer.writerow(["phase", "step", "views", "reached", "loss", "cosine", "relation_error"])
+                writer.writerow(CURVE)
             writer.writerow([*row, time.strftime("%H:%M:%S", time.gmtime())])
         print(*row, flush=True)
 
@@ -224,11 +224,13 @@ def prepare(trainer: Trainer) -> tuple[list[dict[str, Any]], list[float]]:
     to the rate that is asked for."""
     options = trainer.options
     if options.phase == "blocks":
-        _load(trainer, options.start or trainer.path)
+        start = options.start or (trainer.path if trainer.path.exists() else None)
+        if start is not None:
+            _load(trainer, start)
         first, last = (int(n) if n else None for n in options.parts.split(":"))
-        trainer.faces = Faces(options.cache, seed=0)  # so that all workers measure the same
+        shuffled, trainer.faces = trainer.faces, trainer.shuffled(0)  # so that all workers measure the same
         trainer.phase = BlockPhase(trainer, slice(first, last))
-        trainer.faces = Faces(options.cache, seed=int(time.time()) * 64 + trainer.rank)
+        trainer.faces = shuffled
         return [{"params": list(trainer.student.parameters())}], [1.0]
     rounding = options.phase == "rounded"
     before = options.run / ("whole.pt" if rounding else "blocks.pt")
@@ -246,10 +248,11 @@ def prepare(trainer: Trainer) -> tuple[list[dict[str, Any]], list[float]]:
 
 
 def _load(trainer: Trainer, path: Path) -> None:
-    """Goes on from the averaged weights of a checkpoint, if there is one."""
+    """Goes on from the averaged weights of a checkpoint. Raises `SystemExit` if it is not there."""
     if not path.exists():
-        return
-    trainer.step = int(trainer.student.restore(path)["step"])
+        raise SystemExit(f"{path} is not there: train what comes before it, or name a checkpoint with --start")
+    state = trainer.student.restore(path)
+    trainer.step, trainer.views = int(state["step"]), int(state["views"])
     trainer.student.to(trainer.device, memory_format=torch.channels_last)
 
 

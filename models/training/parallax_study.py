@@ -78,7 +78,7 @@ class Tracks:
             found = self._landmarker.find(image, detection)
             if found is None:
                 continue
-            pose = head_pose(found, image.shape)
+            pose = head_pose(found)
             near = (face for face in self.faces if _moved(face.seen[-1], found) < 0.8 * found.inter_eye)
             face = next(near, None)
             if face is None:

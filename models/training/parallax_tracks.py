@@ -37,7 +37,7 @@ def main() -> None:
         parallax = Parallax()
         for frame, there in zip(frames, points, strict=True):
             found = Landmarks(there, 1.0)
-            parallax.add(frame, found, head_pose(found, frame.shape))
+            parallax.add(frame, found, head_pose(found))
         report = parallax.report()
         answers.setdefault(kind, []).append(str(report.reason or report.result))
         if arguments.verbose:

@@ -56,7 +56,7 @@ class Tally:
             self.lost.append(path.name)
             return
         self.counts["confirmed"] += 1
-        self.timed("quality", assess, image, seen[0], head_pose(seen[0], image.shape))
+        self.timed("quality", assess, image, seen[0], head_pose(seen[0]))
         self.counts["right_found"] += any(centred(landmarks, image) for landmarks in seen)
         self.counts["right_is_largest"] += centred(seen[0], image)
 

@@ -76,6 +76,24 @@ def test_writing_thresholds_leaves_the_rest_of_the_manifest_alone(tmp_path: Path
     assert "# a comment that stays" in path.read_text()
 
 
+def test_a_data_set_may_have_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.toml"
+    path.write_text(MANIFEST)
+    write_thresholds(path, "second", {"1e-2": 0.25}, 'my "adult" \\ faces')
+    assert tomllib.loads(path.read_text())["model"][1]["thresholds_from"] == 'my "adult" \\ faces'
+
+
+def test_a_manifest_that_writing_would_break_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.toml"
+    tables = MANIFEST + '[model.parameters]\nmirror = true\n[model.thresholds_from]\nset = "a table"\n'
+    path.write_text(tables.replace("thresholds = { score = 0.5 }\n", ""))
+    before = path.read_text()
+    with pytest.raises(ConfigurationError, match="third"):
+        write_thresholds(path, "third", {"1e-2": 0.25}, "a set")
+    assert path.read_text() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["manifest.toml"]
+
+
 def test_a_model_that_the_manifest_does_not_describe_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "manifest.toml"
     path.write_text(MANIFEST)

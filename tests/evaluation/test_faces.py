@@ -113,34 +113,47 @@ def test_a_face_that_was_not_found_never_matches() -> None:
 
 
 def test_figures_of_faces_that_separate(tmp_path: Path) -> None:
-    folder = make_set(tmp_path, people=60, each=3)
+    folder = make_set(tmp_path, people=100, each=3)
     rows = ["fold,first,second,same"]
-    rows += [f"{p % 10},p{p}/0.png,p{p}/1.png,1" for p in range(60)]
-    rows += [f"{p % 10},p{p}/0.png,p{(p + 1) % 60}/1.png,0" for p in range(60)]
+    rows += [f"{p % 10},p{p}/0.png,p{p}/1.png,1" for p in range(100)]
+    rows += [f"{p % 10},p{p}/0.png,p{(p + 1) % 100}/1.png,0" for p in range(100)]
     (folder / "pairs.csv").write_text("\n".join(rows) + "\n")
     dataset = load_face_set(folder)
-    directions = np.eye(60, dtype=np.float32)[dataset.persons]
+    directions = np.eye(100, dtype=np.float32)[dataset.persons]
     found = faces.figures(dataset, directions, "perfect", manifest={"1e-2": 0.5})
     assert found.at_manifest == {"1e-2": {"fmr": 0.0, "fnmr": 0.0}}
     assert found.accuracy == 1.0
-    assert found.tar_at_far == {"1e-2": 1.0, "1e-3": 1.0}
-    assert found.fnmr_at_fmr == {"1e-3": 0.0, "1e-4": 0.0}, "16000 pairs say nothing about 1e-5"
-    assert found.genuine_pairs == 180
-    assert found.impostor_pairs == 180 * 179 // 2 - 180
+    assert found.tar_at_far == {"1e-2": 1.0}, "100 listed impostors say nothing about 1e-3"
+    assert found.fnmr_at_fmr == {"1e-3": 0.0, "1e-4": 0.0}, "45000 pairs say nothing about 1e-5"
+    assert found.genuine_pairs == 300
+    assert found.impostor_pairs == 300 * 299 // 2 - 300
     assert set(found.as_json()) >= {"embedder", "images", "pairs", "accuracy", "tar_at_far", "fnmr_at_fmr"}
 
 
 def test_groups_have_their_own_false_match_rate(tmp_path: Path) -> None:
-    folder = make_set(tmp_path, people=40, each=1)
-    rows = ["file,group", *(f"p{p}/0.png,{'alike' if p < 20 else 'varied'}" for p in range(40))]
+    folder = make_set(tmp_path, people=110, each=1)
+    kinds = ["alike"] * 50 + ["varied"] * 50 + ["few"] * 10
+    rows = ["file,group", *(f"p{person}/0.png,{kind}" for person, kind in enumerate(kinds))]
     (folder / "groups.csv").write_text("\n".join(rows) + "\n")
     dataset = load_face_set(folder)
-    embeddings = some_embeddings(40)
+    embeddings = some_embeddings(110)
     alike = dataset.groups["alike"]
     embeddings[alike] = embeddings[0]
-    rates = faces.group_fmr(dataset.groups, embeddings, {"1e-3": 0.95}, dataset.persons)
-    assert rates["alike"]["1e-3"] == 1.0
-    assert rates["varied"]["1e-3"] == 0.0
+    rates = faces.group_fmr(dataset.groups, embeddings, {"1e-3": 0.95, "1e-4": 0.97}, dataset.persons)
+    assert rates == {"alike": {"1e-3": 1.0}, "varied": {"1e-3": 0.0}}, "45 pairs say nothing about 1e-3, 1225 of 1e-4"
+
+
+def test_one_person_alone_says_nothing_about_confusion(tmp_path: Path) -> None:
+    dataset = load_face_set(make_set(tmp_path, people=1, each=3))
+    with pytest.raises(InputError, match="of one person"):
+        faces.figures(dataset, some_embeddings(3), "any")
+
+
+def test_a_picture_outside_all_folders_of_people_is_refused(tmp_path: Path) -> None:
+    folder = make_set(tmp_path)
+    (folder / "images" / "contact_sheet.png").write_bytes(b"")
+    with pytest.raises(InputError, match="contact_sheet"):
+        load_face_set(folder)
 
 
 @pytest.mark.parametrize(

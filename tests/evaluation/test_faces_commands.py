@@ -2,16 +2,22 @@
 
 import csv
 import json
+import tomllib
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
+import tomli_w
 from click.testing import CliRunner
 
 from device.commands.faces import compare, evaluate_faces
 from device.errors import InputError
+from device.evaluation.calibration import held_back
+from device.evaluation.face_data import FaceSet
 from device.protocol import FmrLevel
+from device.vision.inference.manifest import Manifest, Task, load_manifest
 from tests.vision.face import pictures
 
 LEVELS = {level.value for level in FmrLevel}
@@ -51,7 +57,20 @@ def test_two_pictures_of_one_person_match_and_of_two_persons_do_not(dataset: Pat
     assert (same.exit_code, other.exit_code) == (0, 1)
     assert json.loads(same.stdout)["result"] == "pass"
     assert json.loads(same.stdout)["fmr"] in LEVELS
+    assert json.loads(same.stdout)["guidance"] == {"reference": None, "probe": None}
     assert json.loads(other.stdout)["score"] < json.loads(same.stdout)["score"]
+
+
+def test_a_blurred_picture_is_compared_and_said_to_be_blurred(dataset: Path, tmp_path: Path) -> None:
+    write(tmp_path / "blurred.png", cv2.GaussianBlur(pictures.hopper(), (0, 0), 9))
+    arguments = [str(dataset / "images" / "hopper" / "0.png"), str(tmp_path / "blurred.png")]
+    assert json.loads(CliRunner().invoke(compare, [*arguments, "--json"]).stdout)["guidance"] == {
+        "reference": None,
+        "probe": "hold_still",
+    }
+    assert (
+        "the probe is a picture of which a box would say: hold_still" in CliRunner().invoke(compare, arguments).stdout
+    )
 
 
 def test_a_picture_without_a_face_is_said_to_have_none(dataset: Path) -> None:
@@ -93,3 +112,61 @@ def test_people_are_told_the_worst_pairs_too(dataset: Path) -> None:
     result = CliRunner().invoke(evaluate_faces, [str(dataset), "--worst", "1"], catch_exceptions=False)
     assert "worst genuine pairs:\n  -1.000" in result.stdout
     assert "worst impostor pairs:" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--calibrate", "--worst", "3"], ["--calibrate", "--report", "page.html"], ["--write"]],
+    ids=["calibrate_with_worst", "calibrate_with_report", "write_alone"],
+)
+def test_options_that_would_be_ignored_are_refused(dataset: Path, options: list[str]) -> None:
+    result = CliRunner().invoke(evaluate_faces, [str(dataset), *options])
+    assert result.exit_code == 2
+    assert "--calibrate" in result.output
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["nobody_named", "a_folder_a_person"])
+def test_thresholds_are_set_on_pairs_of_two_people_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """Vectors stand for the faces: the networks are measured elsewhere, thresholds want thousands of faces."""
+    manifest = load_manifest()
+    bundled = added(tmp_path, manifest)
+    names = [name for name in (f"{20 + n % 60}_{n % 2}_0_{n}.png" for n in range(12_000)) if held_back(name)][:1_600]
+    for number, name in enumerate(names):
+        folder = tmp_path / "set" / "images" / (f"p{number // 2}" if known else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    random = np.random.default_rng(4)
+
+    def embed(faces: FaceSet, *_networks: object) -> np.ndarray:
+        persons = faces.persons if len(faces.persons) else np.arange(len(faces.files))
+        vectors = random.normal(size=(1_600, 64))[persons].astype(np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    monkeypatch.setattr("device.commands.faces.load_manifest", lambda: bundled)
+    monkeypatch.setattr("device.commands.faces._embed", embed)
+    arguments = [str(tmp_path / "set"), "--calibrate", "--write", "--embedder", "another"]
+    result = CliRunner().invoke(evaluate_faces, arguments, catch_exceptions=False)
+    found = json.loads(result.stdout)
+    assert set(found["thresholds"]) == LEVELS
+    assert "male" in found["group_fmr"]
+    pairs = 1_600 * 1_599 // 2 - (800 if known else 0)
+    assert found["thresholds_from"].endswith(f"1600 faces, {pairs} impostor pairs")
+    # Cosines of random directions in 64 dimensions are near to normal with a deviation of 1/8.
+    assert found["thresholds"]["1e-2"] == pytest.approx(2.326 / 8, abs=0.01)
+    (entry,) = tomllib.loads((tmp_path / "manifest.toml").read_text())["model"]
+    assert entry["thresholds"] == found["thresholds"]
+    assert entry["thresholds_from"] == found["thresholds_from"]
+
+
+def added(folder: Path, manifest: Manifest) -> Manifest:
+    """A bundle in `folder` with the default embedder's network under another name and no thresholds yet."""
+    default = manifest.default(Task.FACE_EMBEDDING)
+    (folder / "another.tflite").write_bytes(manifest.path(default).read_bytes())
+    left_out = {"thresholds", "thresholds_from", "parameters", "card"}
+    entry = {key: value for key, value in msgspec.to_builtins(default).items() if key not in left_out and value}
+    entry |= {"name": "another", "file": "another.tflite", "default": False}
+    text = tomli_w.dumps({"model": [entry]}).replace('name = "another"', 'name = "another"\nthresholds = {}')
+    (folder / "manifest.toml").write_text(text + '\n[model.parameters]\ntemplate = "retail-0095"\n')
+    return load_manifest(folders=(folder, *manifest.folders))

@@ -136,12 +136,11 @@ class FaceLandmarker:
         return Landmarks(np.concatenate([xy, z], axis=1).astype(np.float32), presence)
 
 
-def head_pose(landmarks: Landmarks, image_shape: tuple[int, ...]) -> Pose:  # noqa: ARG001
+def head_pose(landmarks: Landmarks) -> Pose:
     """Head pose from the rotation that brings the mean rigid face nearest to the landmarks (Kabsch, weighted).
 
     Yaw and pitch tell where the face points, as seen from the camera: somebody at the edge of the picture who looks
-    into the lens has neither. `image_shape` is that of the image in which the landmarks lie; this method needs no
-    focal length.
+    into the lens has neither. No focal length is needed.
     """
     turn = fit_rotation(landmarks.points[_RIGID].astype(np.float64))
     return Pose(

@@ -1,7 +1,8 @@
 """Is this the same person: several references against several probes, at a false match rate.
 
 In: embeddings of one face from several frames on either side, and the thresholds that the manifest has for the
-embedder. Out: `Match`. The score stays inside vision; what may be told is the false match rate that it meets.
+embedder. Out: `Match`. What is told is the false match rate that is met; the score stays inside vision unless the
+policy asks for it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from device.errors import ConfigurationError
 from device.protocol import FmrLevel
 from device.vision.face.embedder import Embedding, unit
 
-STRICTEST_FIRST: Final = (FmrLevel.E6, FmrLevel.E5, FmrLevel.E4, FmrLevel.E3, FmrLevel.E2)
+STRICTEST_FIRST: Final = tuple(reversed(FmrLevel))
+_HINT: Final = "`vouchbox evaluate faces --calibrate --write FOLDER` sets them"
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class FaceMatcher:
     def __init__(self, thresholds: Mapping[str, float]):
         missing = [level.value for level in FmrLevel if level.value not in thresholds]
         if missing:
-            raise ConfigurationError(f"the embedder has no threshold for a false match rate of {', '.join(missing)}")
+            raise ConfigurationError(
+                f"the embedder has no threshold for a false match rate of {', '.join(missing)}; {_HINT}"
+            )
         self._thresholds = {level: float(thresholds[level.value]) for level in FmrLevel}
         strict = [self._thresholds[level] for level in STRICTEST_FIRST]
         if not all(-1.0 < value < 1.0 for value in strict) or strict != sorted(strict, reverse=True):
-            raise ConfigurationError("the embedder's thresholds have to be cosines that rise with strictness")
+            raise ConfigurationError(f"the embedder's thresholds have to be cosines that rise with strictness; {_HINT}")
 
     def match(self, references: Sequence[Embedding], probes: Sequence[Embedding], level: FmrLevel) -> Match:
         """Matches the mean of `references` with the mean of `probes` (template averaging; each of length 1).

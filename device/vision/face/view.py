@@ -93,7 +93,7 @@ class FaceFinder:
         landmarks = self._landmarker.find(image, detection)
         if landmarks is None:
             return None
-        pose = head_pose(landmarks, image.shape)
+        pose = head_pose(landmarks)
         shape = (int(image.shape[0]), int(image.shape[1]))
         return FaceView(detection, landmarks, pose, expression(landmarks), assess(image, landmarks, pose), shape)
 

@@ -65,7 +65,8 @@ class Installed:
 
 
 class Fetcher(Protocol):
-    """Where files come from. Both raise `ModelError` if they cannot be had; hashes are checked again afterwards."""
+    """Where files come from. Both raise `ModelError` if they cannot be had; hashes of wheels and of finished models are
+    checked again afterwards."""
 
     def url(self, url: str, sha256: Sha256, size: int, folder: Path) -> Path:
         """Fetches a file of exactly `size` bytes into `folder`."""

@@ -39,7 +39,6 @@ class Task(enum.StrEnum):
     PRESENTATION_ATTACK = "presentation_attack"
     PRESENTATION_OPINION = "presentation_opinion"
     TEXT_LINE = "text_line"
-    DOCUMENT_LOCATION = "document_location"
     IRIS = "iris"
 
 

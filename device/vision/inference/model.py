@@ -11,6 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -93,8 +94,11 @@ def load_model(manifest: Manifest, entry: ModelEntry, threads: int = 1) -> Model
 
 
 def prepare(entry: ModelEntry, image: npt.NDArray[np.uint8]) -> Tensor:
-    """A height x width x 3 uint8 RGB (or height x width grey) image of the input's size as the model's input tensor."""
+    """A height x width x 3 uint8 RGB image of the input's size (for a grey input also height x width) as the input
+    tensor of the model."""
     pixels = image[..., ::-1] if entry.input.colour == "bgr" else image
+    if entry.input.colour == "grey" and image.ndim == 3:
+        pixels = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
     scaled = pixels.astype(np.float32) * np.float32(entry.input.scale) + np.float32(entry.input.offset)
     return np.ascontiguousarray(scaled.reshape(entry.input.shape))
 

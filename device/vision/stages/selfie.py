@@ -129,10 +129,7 @@ class SelfieStage(StageMachine):
             return trouble
         assert scene.main is not None
         if not self._enough(self._before):
-            step = self._collect(frame, scene.main, self._before)
-            if step.guidance is Guidance.HOLD_STILL:
-                self._straight.append(scene.main.pose)
-            return step
+            return self._collect(frame, scene.main, self._before)
         if not self._challenge_over:
             return self._play(frame, scene.main)
         if not self._is_back(scene.main.pose):
@@ -169,6 +166,8 @@ class SelfieStage(StageMachine):
             return Step(view.quality.guidance, view)
         if self._tools.embedder is not None:
             probes.append(self._tools.embedder.embed_frame(frame.image, view.landmarks, len(probes)))
+            if probes is self._before:
+                self._straight.append(view.pose)
         self._judge_passively(frame, view)
         return Step(Guidance.HOLD_STILL, view)
 

@@ -34,7 +34,7 @@ def look() -> Look:
         puppets[face].draw(frame, head, (640, 370), 288)
         landmarks = landmarker.find(frame, detector.detect(frame)[0])
         assert landmarks is not None
-        return landmarks, head_pose(landmarks, frame.shape), expression(landmarks)
+        return landmarks, head_pose(landmarks), expression(landmarks)
 
     return measure
 

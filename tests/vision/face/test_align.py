@@ -80,7 +80,14 @@ def test_shrinking_keeps_the_place():
         assert np.linalg.norm(found - point, axis=1).min() < 0.8
 
 
-def test_face_outside_the_picture_repeats_its_border():
+def test_what_lies_beyond_the_picture_is_its_mirror_image():
+    ramp = np.repeat(np.arange(0, 200, 10, dtype=np.uint8)[None, :, None], 20, axis=0).repeat(3, axis=2)
+    crop = warp(ramp, np.array([[1.0, 0, 8], [0, 1.0, 0]]), 20)
+    assert crop[5, :9, 0].tolist() == ramp[5, 8::-1, 0].tolist(), "left of the border the columns come back"
+    assert crop[5, 8:, 0].tolist() == ramp[5, :12, 0].tolist()
+
+
+def test_face_far_outside_the_picture_gives_a_crop_all_the_same():
     crop = warp(np.full((20, 20, 3), 77, np.uint8), np.array([[4.0, 0, 900], [0, 4.0, 900]]), 32)
     assert (crop == 77).all()
     far = aligned_crop(

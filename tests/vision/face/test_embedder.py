@@ -10,7 +10,8 @@ import tomli_w
 from device.errors import ConfigurationError, ModelError
 from device.vision.face.embedder import FaceEmbedder, unit
 from device.vision.face.matcher import fused_score
-from device.vision.inference.manifest import load_manifest
+from device.vision.inference.manifest import Colour, load_manifest
+from device.vision.inference.model import prepare
 
 
 @pytest.fixture(scope="session")
@@ -113,3 +114,12 @@ def test_another_networks_bytes_are_refused(tmp_path, embedder, manifest):
 def test_a_vector_without_a_direction_stays_nothing():
     assert not unit(np.zeros(4, dtype=np.float32)).any()
     assert not unit(np.full(4, np.inf, dtype=np.float32)).any()
+
+
+def test_a_network_that_wants_grey_gets_grey(embedder):
+    grey = msgspec.structs.replace(embedder.entry.input, colour=Colour.GREY, scale=1.0, offset=0.0)
+    entry = msgspec.structs.replace(embedder.entry, input=grey)
+    crop = np.random.default_rng(0).integers(0, 256, (grey.height, grey.width, 3), dtype=np.uint8)
+    tensor = prepare(entry, crop)
+    assert tensor.shape == (1, grey.height, grey.width, 1)
+    assert tensor[0, ..., 0] == pytest.approx(crop @ np.array([0.299, 0.587, 0.114]), abs=1)

@@ -70,14 +70,14 @@ def test_tilted_head(detector, landmarker, astronaut, seen, degrees):
     found = landmarker.find(image, detector.detect(image)[0])
     np.testing.assert_allclose(found.five, moved(seen.five, matrix), atol=4)
     # Turned counter-clockwise in the picture, the head leans to image left: the person's right.
-    change = head_pose(found, image.shape).roll - head_pose(seen, astronaut.shape).roll
+    change = head_pose(found).roll - head_pose(seen).roll
     assert change == pytest.approx(-degrees, abs=4)
 
 
 def test_mirrored_picture_mirrors_yaw_and_roll(detector, landmarker, hopper):
     mirrored = np.ascontiguousarray(hopper[:, ::-1])
-    straight = head_pose(landmarker.find(hopper, detector.detect(hopper)[0]), hopper.shape)
-    other = head_pose(landmarker.find(mirrored, detector.detect(mirrored)[0]), hopper.shape)
+    straight = head_pose(landmarker.find(hopper, detector.detect(hopper)[0]))
+    other = head_pose(landmarker.find(mirrored, detector.detect(mirrored)[0]))
     assert other.yaw == pytest.approx(-straight.yaw, abs=4)
     assert other.pitch == pytest.approx(straight.pitch, abs=4)
     assert other.roll == pytest.approx(-straight.roll, abs=3)
@@ -87,7 +87,7 @@ def test_mirrored_picture_mirrors_yaw_and_roll(detector, landmarker, hopper):
     "pose", [Pose(0, 0, 0), Pose(35, 0, 0), Pose(-20, 0, 0), Pose(0, 25, 0), Pose(0, 0, -30), Pose(25, -15, 10)]
 )
 def test_pose_of_a_face_turned_by_known_angles(pose):
-    found = head_pose(posed(pose.yaw, pose.pitch, pose.roll), (480, 640))
+    found = head_pose(posed(pose.yaw, pose.pitch, pose.roll))
     assert found.yaw == pytest.approx(pose.yaw, abs=0.01)
     assert found.pitch == pytest.approx(pose.pitch, abs=0.01)
     assert found.roll == pytest.approx(pose.roll, abs=0.01)
@@ -105,7 +105,7 @@ def test_signs_of_pose():
 
 def test_pose_does_not_depend_on_size_or_place():
     small, large = posed(20, 5, 3, scale=20), posed(20, 5, 3, scale=200)
-    assert head_pose(small, (480, 640)).yaw == pytest.approx(head_pose(large, (480, 640)).yaw, abs=0.01)
+    assert head_pose(small).yaw == pytest.approx(head_pose(large).yaw, abs=0.01)
 
 
 def test_openness_is_scale_free_and_rises(seen):
@@ -148,7 +148,7 @@ def poses_of(path, detector, landmarker):
             landmarks = (landmarks and landmarker.track(image, landmarks)) or landmarker.find(
                 image, detector.detect(image)[0]
             )
-            poses.append(head_pose(landmarks, image.shape))
+            poses.append(head_pose(landmarks))
     return poses
 
 

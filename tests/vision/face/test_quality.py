@@ -6,7 +6,7 @@ import pytest
 
 from device.errors import ConfigurationError
 from device.protocol import Guidance
-from device.vision.face.landmarks import Landmarks, Pose, head_pose
+from device.vision.face.landmarks import Expression, Landmarks, Pose, head_pose
 from device.vision.face.quality import QualityGates, assess, covering, load_gates
 from models.training.face_masks import COLOURS, masked
 
@@ -19,7 +19,7 @@ def gates(manifest) -> QualityGates:
 @pytest.fixture(scope="module")
 def face(detector, landmarker, hopper):
     landmarks = landmarker.find(hopper, detector.detect(hopper)[0])
-    return landmarks, head_pose(landmarks, hopper.shape)
+    return landmarks, head_pose(landmarks)
 
 
 def looked_at(image, face, gates, pose=None):
@@ -94,6 +94,16 @@ def test_unsure_face_is_asked_to_uncover(hopper, face, gates):
 @pytest.mark.parametrize("colour", ["white", "surgical", "black"])
 def test_masked_face_is_asked_to_uncover(hopper, face, gates, colour):
     assert looked_at(masked(hopper, face[0], COLOURS[colour]), face, gates).guidance is Guidance.UNCOVER_FACE
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [Expression(eye_openness=0.0, mouth_openness=0.0), Expression(eye_openness=0.4, mouth_openness=0.9)],
+    ids=["eyes_shut", "mouth_open"],
+)
+def test_shut_eyes_and_an_open_mouth_are_not_matched(hopper, face, gates, shown, monkeypatch):
+    monkeypatch.setattr("device.vision.face.quality.expression", lambda _landmarks: shown)
+    assert looked_at(hopper, face, gates).guidance is Guidance.LOOK_STRAIGHT
 
 
 def test_grey_picture_is_not_taken_for_covered(hopper, face, gates):

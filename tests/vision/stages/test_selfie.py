@@ -42,20 +42,24 @@ class EndlessChallenge(PassedChallenge):
         return ChallengeState(Guidance.OPEN_MOUTH, 1, 1)
 
 
-def view(yaw):
-    quality = SimpleNamespace(guidance=None)
+def view(yaw, guidance=None):
+    quality = SimpleNamespace(guidance=guidance)
     face = SimpleNamespace(points=POINTS, presence=1.0)
     return SimpleNamespace(landmarks=face, pose=Pose(yaw, 0.0, 0.0), quality=quality, expression=None, size=0.1)
 
 
+def seen(yaw_or_view):
+    return yaw_or_view if isinstance(yaw_or_view, SimpleNamespace) else view(yaw_or_view)
+
+
 def stage(yaws, attempts=()):
-    """A stage that sees a face with these yaws, one a frame, and none after them."""
+    """A stage that sees a face with these yaws (or views), one a frame, and none after them."""
     left = list(yaws)
 
     def look(_image):
         if not left:
             return SimpleNamespace(detections=(), main=None)
-        return SimpleNamespace(detections=(SimpleNamespace(box=(0, 0, 10, 10)),), main=view(left.pop(0)))
+        return SimpleNamespace(detections=(SimpleNamespace(box=(0, 0, 10, 10)),), main=seen(left.pop(0)))
 
     embedder = SimpleNamespace(embed_frame=lambda _image, landmarks, _number: landmarks.points[0])
     matcher = SimpleNamespace(match=lambda _references, _probes, level: Match(0.9, True, level))
@@ -95,6 +99,13 @@ def test_without_a_straight_view_afterwards_nobody_is_matched(after):
     assert not selfie.done
     assert match_of(selfie).result is Result.NOT_PERFORMED
     assert match_of(selfie).reason in (Reason.TIME_LIMIT, Reason.FACE_QUALITY)
+
+
+def test_a_view_that_was_refused_does_not_say_where_straight_ahead_is():
+    blurred = [view(18.0, Guidance.HOLD_STILL)] * 4
+    selfie, _ = play([*blurred, *[0.0] * PROBES_WANTED, 0.0, *[0.0] * PROBES_WANTED])
+    assert selfie.done
+    assert match_of(selfie).result is Result.PASS
 
 
 def challenge_of(selfie):
