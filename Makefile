@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .PHONY: help demo test lint unit models conformance clean
-.PHONY: peers reader-proof
+.PHONY: peers reader-proof test-training
 .PHONY: test-fleet test-killed test-scale test-image
 .PHONY: test-browser kiosk-proof kiosk-picture
 .PHONY: install uninstall test-keys test-threats test-system test-arm64 lock check-aarch64 sbom audit release memory
@@ -28,6 +28,7 @@ help:
 	@echo "make release      a release for one kind of box (BOX=py3.13-aarch64), ready to be signed"
 	@echo "make memory       what the three processes take (PSS), models loaded"
 	@echo "make reader-proof what the document reader must show (an hour); make peers: PassportEye beside it"
+	@echo "make test-training  what trains the models is tested where torch is (own environment, no GPU needed)"
 	@echo "make conformance  our face landmarks beside MediaPipe's Face Mesh (own environment)"
 
 # --- set-up: a virtual environment with what setup.py names, and the models that come from elsewhere ---
@@ -60,6 +61,15 @@ unit: $(VENV)/.models
 
 conformance: $(VENV)/.models
 	tests/conformance/run.sh $(PYTHON)
+
+# torch is nothing that a box or a quick test needs.
+.train/.ready: setup.py $(VENV)/.models
+	$(PYTHON) -m venv .train
+	.train/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,training]'
+	@touch $@
+
+test-training: .train/.ready
+	.train/bin/python -m pytest tests/training
 
 # --- what people see ---
 

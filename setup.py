@@ -60,7 +60,14 @@ setup(
         "browser": ["playwright>=1.45", "axe-playwright-python>=0.1.4"],
         # The organisation's controller, never a box: Ansible rolls out, stops and rolls back (provisioning/fleet).
         "fleet": ["ansible-core>=2.15"],
-        "training": ["torch==2.13.0", "litert-torch>=0.10", "ai-edge-quantizer>=0.10", "onnx>=1.16", "pillow>=10"],
+        "training": [
+            "torch==2.13.0",
+            "litert-torch>=0.10",
+            "ai-edge-quantizer>=0.10",
+            "onnx>=1.16",
+            "onnxruntime>=1.20",
+            "pillow>=10",
+        ],
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",

@@ -22,7 +22,7 @@ Network = TypeVar("Network", bound=Chain)
 def recalibrate(student: Student, faces: Faces) -> Student:
     """Batch-norm statistics as they are in the chain; then folds the batch norms away."""
     random = np.random.default_rng(0)  # every worker has to come to the same statistics
-    index = random.choice(faces.training, 256, replace=False)
+    index = random.choice(faces.training, min(256, len(faces.training)), replace=False)
     mirrored = random.random(len(index)) < 0.5
     device = next(student.parameters()).device
     pixels = faces.typical(index, mirrored, random)
@@ -64,7 +64,7 @@ def unfold(student: Student, faces: Faces) -> Student:
         for number, layer in enumerate(convolutions)
     ]
     random = np.random.default_rng(0)
-    index = random.choice(faces.training, 128, replace=False)
+    index = random.choice(faces.training, min(128, len(faces.training)), replace=False)
     pixels = torch.from_numpy(faces.typical(index, np.zeros(len(index), dtype=bool), random))
     student(scaled(pixels.to(next(student.parameters()).device)).contiguous(memory_format=torch.channels_last))
     for number, layer in enumerate(convolutions):
