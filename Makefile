@@ -167,4 +167,4 @@ reader-proof: $(VENV)/.models
 	tests/conformance/reader.sh $(BIN)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .train build dist .mypy_cache .ruff_cache .pytest_cache

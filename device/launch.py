@@ -19,7 +19,7 @@ from typing import IO, Self
 import msgspec
 
 from device.config import Config, write_config
-from device.errors import PeerError
+from device.errors import InputError, PeerError
 from device.health import health
 
 log = logging.getLogger(__name__)
@@ -102,8 +102,11 @@ class Services:
 
 
 def private_folders(parent: Path) -> tuple[Path, Path]:
-    """A runtime and a state folder below `parent`, readable by this user alone."""
+    """A runtime and a state folder below `parent`, readable by this user alone. Raises `InputError`."""
     folders = parent / "run", parent / "state"
     for folder in folders:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the folder {folder}: {error.strerror}; name another") from error
     return folders

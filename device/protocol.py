@@ -499,7 +499,7 @@ class Key(Message, frozen=True, tag="key"):
     """A verdict key: its id, its DER certificate chain (leaf first), and whether it is the development key."""
 
     kid: ShortText
-    chain: Annotated[tuple[Annotated[bytes, Meta(max_length=1100)], ...], Meta(max_length=3)]
+    chain: Annotated[tuple[Annotated[bytes, Meta(max_length=1900)], ...], Meta(max_length=3)]
     development: bool
 
 

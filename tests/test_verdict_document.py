@@ -55,6 +55,13 @@ def test_accepts_a_verdict_through_an_issuing_authority(verify: Verify, tmp_path
     assert verify(make_verdict(signer), signer.root, AUDIENCE, NONCE)["verdict"] == "verified"
 
 
+def test_refuses_what_an_issuing_key_for_development_issued_for_production(verify: Verify, tmp_path: Path) -> None:
+    issuing = create_issuing(create_root("Organisation"), "Development", purpose=Purpose.DEVELOPMENT)
+    signer = make_signer(tmp_path / "key", authority=issuing)
+    with pytest.raises(ValueError, match="no production verdict"):
+        verify(make_verdict(signer), signer.root, AUDIENCE, NONCE)
+
+
 def test_refuses_an_unknown_root(verify: Verify, signer: Signer) -> None:
     with pytest.raises(VerificationError):
         verify(make_verdict(signer), create_root("Another").certificate, AUDIENCE, NONCE)

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device.certificates import CERTIFICATE_POLICY, EXTENDED_KEY_USAGE, Purpose, der
-from device.commands.verify import EXPLANATIONS
+from device.commands.verify import EXPLANATIONS, read_token
 from device.commands.verify import verify as command
 from device.notary.verdict import sign_claims, sign_head
 from device.protocol import CameraKind
@@ -485,7 +485,7 @@ def root_file(development: Signer, tmp_path: Path) -> str:
     return str(path)
 
 
-def run(*arguments: str, stdin: str | None = None) -> tuple[int, str]:
+def run(*arguments: str, stdin: str | bytes | None = None) -> tuple[int, str]:
     result = CliRunner().invoke(command, list(arguments), input=stdin)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
@@ -549,3 +549,17 @@ def test_certificate_of_a_version_that_does_not_exist(production: Signer, verdic
     fields["x5c"][0] = base64.b64encode(bytes(leaf)).decode()
     changed = base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
     assert check(f"{changed}.{payload}.{signature}", production.root).reason is Reason.CERTIFICATE_MALFORMED
+
+
+def test_a_file_whose_name_has_dots_is_a_file(tmp_path: Path, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.verdict.jwt").write_text(verdict)
+    assert read_token("my.verdict.jwt") == verdict
+    assert read_token(verdict) == verdict
+
+
+def test_bytes_that_are_no_text_are_no_verdict(root_file: str) -> None:
+    arguments = ("-", "--trust", root_file, "--audience", AUDIENCE, "--nonce", NONCE)
+    code, output = run(*arguments, stdin=b"\xff\xfe.a.b")
+    assert code == 1
+    assert "malformed" in output

@@ -72,7 +72,7 @@ def install_(names: tuple[str, ...], into: Path | None, as_json: bool) -> None:
     """Fetches the models NAMED, else all that a box needs and does not have, and checks their SHA-256.
 
     Models that are built from others' files (omz-face-0095, minifasnet-v2) are fetched only if they are named. With
-    VOUCHBOX_MODEL_MIRROR, a folder or an https address, files come from there by their names.
+    VOUCHBOX_MODEL_MIRROR, a folder or an address, files come from there by their names.
     """
     console = Console(stderr=True)
     destination = into or install_folder()

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from device.codes import Kind, texts_of
 from device.errors import InputError, VouchboxError
 from device.notary.keystore.file import write_private
-from device.notary.request import MAX_LIFETIME, SigningKey, make_request
+from device.notary.request import MAX_LIFETIME, SigningKey, make_request, within_bounds
 from device.notary.requesters import public_pem
 from device.qr import QUIET, blocks, modules
 
@@ -80,7 +80,7 @@ def request(
             "policy": policy,
             "audience": audience,
         }
-        files = show(texts_of(Kind.REQUEST, make_request(read_key(key), claims)), out)
+        files = show(texts_of(Kind.REQUEST, make_request(read_key(key), within_bounds(claims))), out)
     except VouchboxError as error:
         click.echo(f"vouchbox request: {error}", err=True)
         sys.exit(error.exit_code)

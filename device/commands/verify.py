@@ -95,12 +95,12 @@ def verify(
 
 def read_token(argument: str) -> str:
     """The token itself, from standard input, or from a file of that name. Raises `InputError`."""
+    path = Path(argument)
     if argument == "-":
-        text = sys.stdin.read(MAX_TOKEN + 2)
-    elif argument.count(".") >= 2 and "/" not in argument:
+        text = sys.stdin.buffer.read(MAX_TOKEN + 2).decode("ascii", "replace")
+    elif argument.count(".") >= 2 and "/" not in argument and not _is_file(path):
         text = argument
     else:
-        path = Path(argument)
         try:
             if path.stat().st_size > MAX_TOKEN + 2:
                 raise InputError(f"{path} is too large to be a verdict; give the token itself, its file, or -")
@@ -110,6 +110,13 @@ def read_token(argument: str) -> str:
     if not text.strip():
         raise InputError("the token is empty; give the token itself, its file, or - for standard input")
     return text.strip()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a token is too long for a file's name
+        return False
 
 
 def read_photos(photos: tuple[str, ...]) -> str:

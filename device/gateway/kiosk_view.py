@@ -7,7 +7,6 @@ person's language), a face box in sixteenths and a head pose in steps of five de
 from __future__ import annotations
 
 import enum
-import time
 from typing import Final
 
 import msgspec
@@ -17,9 +16,6 @@ from device.gateway.snapshot import Snapshot
 from device.gateway.verifications import Verification
 from device.gateway.wire import State
 from device.protocol import Attribute, Check, Guidance, Outcome, Stage
-
-RESULT_SECONDS: Final = 60.0  # a result stays on the screen for so long; then the next person sees nothing of it
-CODES_SECONDS: Final = 180.0  # one that has codes to photograph stays longer; the person can end either
 
 
 class View(enum.StrEnum):
@@ -91,7 +87,7 @@ SCAN_IDLE: Final = KioskView(view=View.IDLE, scan=True)
 
 def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, token: str) -> KioskView:
     """The view of a moment. `token` is put only where the page has to answer something."""
-    if verification is None or snapshot is None or _is_old(verification):
+    if verification is None or snapshot is None or verification.left_the_screen:
         return IDLE
     common = _common(verification)
     if snapshot.state is State.WAITING_FOR_CONSENT:
@@ -104,7 +100,7 @@ def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, tok
             common,
             view=View.RESULT,
             token=token,
-            seconds_left=max(1, round(_seconds_shown(verification))),
+            seconds_left=max(1, round(verification.seconds_shown)),
             more=verification.more_times > 0,
             result=_result(snapshot),
             explanation=_explanation(snapshot),
@@ -123,19 +119,6 @@ def kiosk_view(verification: Verification | None, snapshot: Snapshot | None, tok
         face=(face.left, face.top, face.right, face.bottom) if face else None,
         pose=(pose.yaw, pose.pitch, pose.roll) if pose else None,
     )
-
-
-def _is_old(verification: Verification) -> bool:
-    return verification.snapshot.left or _seconds_shown(verification) < 0
-
-
-def _seconds_shown(verification: Verification) -> float:
-    """How long its result stays on the screen from now on."""
-    if verification.shown_from is None:
-        return RESULT_SECONDS
-    snapshot = verification.snapshot
-    has_codes = bool(snapshot.verdict_codes or snapshot.proof_codes)
-    return verification.shown_from + (CODES_SECONDS if has_codes else RESULT_SECONDS) - time.monotonic()
 
 
 def _common(verification: Verification) -> KioskView:

@@ -38,14 +38,23 @@ class Verifications:
         self._all: OrderedDict[str, Verification] = OrderedDict()
 
     def open(self, party: RelyingParty, request: OpenVerification) -> Verification:
-        """Opens one with the notary. Raises `Problem`."""
+        """Opens one with the notary.
+
+        Raises:
+            Problem: the notary refuses, or is not there; or the person before still has codes to photograph, which
+                nobody could give them again.
+        """
+        before = self.newest()
+        if before is not None and before.shows_codes:
+            raise Problem(
+                Kind.BUSY,
+                "Somebody is still taking their result along.",
+                retry_after=max(1, round(before.seconds_shown)),
+            )
         channel, opened = self._notary.open(request)
         id = f"{self._start}-{opened.verification}"
         verification = Verification(id, party.id, party.name, request, opened, channel, self._watcher)
-        with self._lock:
-            self._forget_old()
-            self._all[id] = verification
-        verification.start()
+        self._add(verification)
         return verification
 
     def open_by_code(self) -> Verification:
@@ -58,11 +67,18 @@ class Verifications:
         id = f"{self._start}-{secrets.token_urlsafe(16)}"
         verification = Verification(id, "", "", BY_CODE, NOT_OPENED, channel, self._watcher)
         verification.show_progress(progress)
+        self._add(verification)
+        return verification
+
+    def _add(self, verification: Verification) -> None:
+        """From now on the page is about this one: what the others showed leaves the memory."""
         with self._lock:
             self._forget_old()
-            self._all[id] = verification
+            others = list(self._all.values())
+            self._all[verification.id] = verification
+        for other in others:
+            other.forget_tokens()
         verification.start()
-        return verification
 
     def get(self, party: RelyingParty, id: str) -> Verification:
         """Raises `Problem`: `not-found` (also for another party's), or `gateway-restarted`."""

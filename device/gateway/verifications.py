@@ -40,6 +40,8 @@ from device.protocol import (
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 2.0  # how often the listening thread looks at the clock
+RESULT_SECONDS: Final = 60.0  # a result stays on the screen for so long; then the next person sees nothing of it
+CODES_SECONDS: Final = 180.0  # one that has codes to photograph stays longer; the person can end either
 GRACE_SECONDS: Final = 20.0  # a notary that is silent for so long after a stage's end has hung
 BY_CODE: Final = OpenVerification("", "", "", "")
 """Stands for a request that was shown to the camera: the notary has read it, and no relying party may ask about it."""
@@ -87,6 +89,27 @@ class Verification:
     def snapshot(self) -> Snapshot:
         """The newest picture."""
         return self._snapshot
+
+    @property
+    def shows_codes(self) -> bool:
+        """Whether the screen still shows what nobody can fetch later: the person has to take it along first."""
+        return self._has_codes and not self.left_the_screen
+
+    @property
+    def _has_codes(self) -> bool:
+        return bool(self._snapshot.verdict_codes or self._snapshot.proof_codes)
+
+    @property
+    def left_the_screen(self) -> bool:
+        """Whether its result has been shown for long enough, or to a person who said so."""
+        return self._snapshot.left or self.seconds_shown < 0
+
+    @property
+    def seconds_shown(self) -> float:
+        """How long its result stays on the screen from now on."""
+        if self.shown_from is None:
+            return RESULT_SECONDS
+        return self.shown_from + (CODES_SECONDS if self._has_codes else RESULT_SECONDS) - time.monotonic()
 
     def wait(self, version: int, timeout: float) -> Snapshot:
         """The newest picture, as soon as it is newer than `version`, else after `timeout` seconds as it is."""

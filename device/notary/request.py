@@ -23,7 +23,7 @@ from joserfc.jwk import ECKey, OKPKey
 from msgspec import Meta
 
 from device.certificates import VerdictKey, algorithm_of, key_id
-from device.errors import LedgerError
+from device.errors import InputError, LedgerError
 from device.jose import ALGORITHMS, REQUEST_TYPE, VerdictRegistry
 from device.notary.requesters import Requester
 from device.protocol import Audience, Name, Nonce, OpenVerification, Reason
@@ -105,10 +105,9 @@ def check_request(token: str, requesters: Sequence[Requester], box: str, now: in
 
 def _header(token: str) -> dict[str, Any]:
     try:
-        header = jws.extract_compact(token[:MAX_REQUEST].encode("ascii")).headers()
-    except (JoseError, ValueError) as error:
+        return dict(jws.extract_compact(token[:MAX_REQUEST].encode("ascii")).headers())
+    except (JoseError, ValueError, TypeError) as error:  # a header may be any JSON: joserfc does not mind a string
         raise RequestError(Reason.REQUEST_INVALID, "what was shown is no signed token") from error
-    return dict(header)
 
 
 def _signed_claims(token: str, requester: Requester) -> _Claims:
@@ -117,6 +116,15 @@ def _signed_claims(token: str, requester: Requester) -> _Claims:
         return msgspec.json.decode(payload, type=_Claims)
     except (JoseError, ValueError) as error:
         raise RequestError(Reason.REQUEST_INVALID, f"the request of {requester.id} does not verify: {error}") from error
+
+
+def within_bounds(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The claims, if a box would read them. Raises `InputError` naming the one that it would not."""
+    try:
+        msgspec.convert(claims, _Claims)
+    except msgspec.ValidationError as error:
+        raise InputError(f"no box would take this request: {error}") from error
+    return claims
 
 
 def make_request(key: SigningKey, claims: Mapping[str, Any]) -> str:

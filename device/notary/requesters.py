@@ -92,9 +92,13 @@ def remove_requester(path: Path, id: str) -> bool:
     """Takes one off the list; False if it was not on it."""
     before = load_requesters(path)
     kept = tuple(it for it in before if it.id != id)
-    if len(kept) < len(before):
+    if len(kept) == len(before):
+        return False
+    if kept:
         _write(path, kept)
-    return len(kept) < len(before)
+    else:
+        path.unlink()  # while it is there the page offers to show a request
+    return True
 
 
 def read_public_key(pem: str, what: str) -> VerdictKey:
@@ -119,7 +123,10 @@ def _write(path: Path, requesters: tuple[Requester, ...]) -> None:
     temporary = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)  # public keys: whoever may read the folder may read them
+        with temporary.open("wb") as file:  # public keys: whoever may read the folder may read them
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error

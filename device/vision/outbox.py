@@ -1,7 +1,8 @@
 """Decides which progress is worth a message, so that what leaves vision stays small whatever the camera's rate.
 
-In: what a frame yielded. Out: a `Progress` to send, or None. Guidance changes go out at once; the mirror (face box
-and pose) at most `MIRROR_HZ` times a second and only while the byte budget lasts; the countdown every few seconds.
+In: what a frame yielded. Out: a `Progress` to send, or None. A new stage or step goes out at once; other guidance at
+most `GUIDANCE_HZ` times a second (nobody follows more), the mirror (face box and pose) at most `MIRROR_HZ` times, both
+only while the byte budget lasts; the countdown every few seconds.
 """
 
 from __future__ import annotations
@@ -11,9 +12,16 @@ from typing import Final
 from device.protocol import MAX_VISION_BYTES, Progress, encode
 
 MIRROR_HZ: Final = 4.0
+GUIDANCE_HZ: Final = 2.0
 COUNTDOWN_SECONDS: Final = 3.0
-RESERVED: Final = 2 * 4096 + 1024
-"""Bytes kept back for `VisionReady`, `SealShown`, `Finished` and every change of guidance."""
+FOR_ANSWERS: Final = 4096
+"""Bytes kept back for `VisionReady`, `SealShown` and `Finished`."""
+FOR_STEPS: Final = FOR_ANSWERS + 1024
+"""And for every new stage and step: without those a person would not know what to do."""
+FOR_COUNTDOWN: Final = FOR_STEPS + 2048
+"""And for the countdown, which brings the guidance of its moment along."""
+FOR_GUIDANCE: Final = FOR_COUNTDOWN + 2048
+"""And for guidance: the mirror is the first to go."""
 
 
 class Outbox:
@@ -30,24 +38,24 @@ class Outbox:
         Args:
             now: seconds on the frames' clock.
         """
-        last = self._last
-        if last is None or _words(progress) != _words(last):
-            return self._take(progress, now)
-        if now - self._sent_at >= COUNTDOWN_SECONDS:
-            return self._take(progress, now)
+        last, silent = self._last, now - self._sent_at
+        if last is None or _place(progress) != _place(last):
+            return self._take(progress, now, FOR_ANSWERS)
+        if silent >= COUNTDOWN_SECONDS:
+            return self._take(progress, now, FOR_STEPS)
+        if progress.guidance is not last.guidance:
+            return self._take(progress, now, FOR_COUNTDOWN) if silent >= 1 / GUIDANCE_HZ else None
         moved = (progress.face, progress.pose) != (last.face, last.pose)
-        if moved and now - self._sent_at >= 1 / MIRROR_HZ and self._bytes < MAX_VISION_BYTES - RESERVED:
-            return self._take(progress, now)
-        return None
+        return self._take(progress, now, FOR_GUIDANCE) if moved and silent >= 1 / MIRROR_HZ else None
 
-    def _take(self, progress: Progress, now: float) -> Progress | None:
+    def _take(self, progress: Progress, now: float, kept_back: int) -> Progress | None:
         size = len(encode(progress)) + 2
-        if self._bytes + size > MAX_VISION_BYTES - 4096:
-            return None  # guidance that flickers all along: better silent than cut off by the notary
+        if self._bytes + size > MAX_VISION_BYTES - kept_back:
+            return None
         self._last, self._sent_at = progress, now
         self._bytes += size
         return progress
 
 
-def _words(progress: Progress) -> tuple[object, ...]:
-    return (progress.stage, progress.guidance, progress.step, progress.steps)
+def _place(progress: Progress) -> tuple[object, ...]:
+    return (progress.stage, progress.step, progress.steps)

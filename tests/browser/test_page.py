@@ -216,7 +216,7 @@ def test_no_countdown_runs_out_in_silence(browser: Any, box: Box, monkeypatch: p
     screen.text(".work .soon", "")
     course.see(Stage.DOCUMENT, Guidance.SHOW_DOCUMENT, seconds=6)
     screen.text(".work .soon", soon)
-    monkeypatch.setattr("device.gateway.kiosk_view.RESULT_SECONDS", 12.0)
+    monkeypatch.setattr("device.gateway.verifications.RESULT_SECONDS", 12.0)
     course.end(Outcome.VERIFIED)
     screen.text(".result .soon", longer)
     screen.close()

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from device.certificates import Purpose
 from device.channel import Channel
 from device.gateway.problems import Kind
 from device.protocol import Ended, OpenVerification, Outcome, Reason
-from provisioning.authority import ensure_development_identity
+from provisioning.authority import create_issuing, create_root, ensure_development_identity, pem
 from tests.gateway.conftest import POLICY, Box
-from tests.gateway.scripted_notary import opened
+from tests.gateway.scripted_notary import opened, send_verdict
 from tests.processes.conftest import Box as LiveBox
 from tests.processes.conftest import running_box
+from tests.verdicts import make_signer, make_verdict
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "integrate.md").read_text()
 PROGRAMS = {"bash": ("bash", ".sh"), "python": (sys.executable, ".py"), "js": ("node", ".cjs")}
@@ -94,6 +96,28 @@ def test_what_is_no_verdict_is_not_believed(box: Box, example: list[str], tmp_pa
     root = ensure_development_identity(tmp_path / "state").root
     done = run(example, BOX=box.service.url, TOKEN=box.caller.token or "", POLICY=POLICY, ROOT=str(root))
     assert "valid: " not in done.stdout.replace("not valid: ", "")
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_an_authority_vouches_only_for_what_it_is_for(
+    box: Box, example: list[str], tmp_path: Path, purpose: Purpose
+) -> None:
+    """A verdict of a leaf for production: believed below an issuing key for that, and below no other."""
+    issuing = create_issuing(create_root("Organisation"), "Boxes", purpose=purpose)
+    signer = make_signer(tmp_path / "key", authority=issuing)
+
+    def answer(channel: Channel, request: OpenVerification) -> None:
+        channel.send(opened())
+        asked = {"aud": request.audience, "eat_nonce": request.nonce}
+        send_verdict(channel, token=make_verdict(signer, lambda claims: claims.update(asked)))
+
+    box.notary.script = answer
+    (tmp_path / "root.pem").write_bytes(pem((signer.root,)))
+    done = run(
+        example, BOX=box.service.url, TOKEN=box.caller.token or "", POLICY=POLICY, ROOT=str(tmp_path / "root.pem")
+    )
+    believed = "valid: verified" in done.stdout.replace("not valid: ", "")
+    assert believed == (purpose is Purpose.PRODUCTION), (done.stdout, done.stderr[-500:])
 
 
 def test_the_problems_that_it_names_exist() -> None:

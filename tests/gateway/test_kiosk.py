@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from device.channel import Channel
-from device.gateway import kiosk, kiosk_view
+from device.gateway import kiosk, kiosk_view, verifications
 from device.protocol import (
     MORE_TIMES,
     Consent,
@@ -149,7 +149,7 @@ def test_a_lost_notary_is_nobodys_fault(box: Box) -> None:
 
 
 def test_a_result_leaves_the_screen(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kiosk_view, "RESULT_SECONDS", 0.3)
+    monkeypatch.setattr(verifications, "RESULT_SECONDS", 0.3)
     with page_of(box) as page:
         box.caller.open()
         page.until("result")
@@ -160,7 +160,7 @@ def test_the_person_may_clear_the_screen_and_the_verdict_stays(box: Box) -> None
     with page_of(box) as page:
         location = box.caller.open().headers["Location"]
         result = page.until("result")
-        assert 0 < result["seconds_left"] <= kiosk_view.RESULT_SECONDS, "the page says how long it stays"
+        assert 0 < result["seconds_left"] <= verifications.RESULT_SECONDS, "the page says how long it stays"
         assert page.answer("/kiosk/done", {"id": result["id"], "token": "0" * 64}).problem == "not-at-the-box"
         assert page.answer("/kiosk/done", {"id": result["id"], "token": result["token"]}).status == 204
         assert page.until("idle") == page_idle()
@@ -198,7 +198,7 @@ def test_who_needs_longer_to_answer_has_all_of_the_time_again(box: Box) -> None:
 def test_who_needs_longer_to_read_the_result_has_all_of_the_time_again(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kiosk_view, "RESULT_SECONDS", 4.0)
+    monkeypatch.setattr(verifications, "RESULT_SECONDS", 4.0)
     with page_of(box) as page:
         box.caller.open()
         result = page.until("result")

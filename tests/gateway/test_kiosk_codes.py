@@ -110,7 +110,7 @@ def test_done_takes_everything_away(box: Box, kiosk: KioskClient) -> None:
 
 
 def test_the_result_leaves_by_itself(box: Box, kiosk: KioskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("device.gateway.kiosk_view.CODES_SECONDS", 0.3)
+    monkeypatch.setattr("device.gateway.verifications.CODES_SECONDS", 0.3)
     scans(box)
     kiosk.post("/kiosk/scan")
     asked = kiosk.until("consent")
@@ -118,6 +118,36 @@ def test_the_result_leaves_by_itself(box: Box, kiosk: KioskClient, monkeypatch: 
     kiosk.until("result")
     kiosk.until("idle")
     assert newest(box).snapshot.verdict_codes == ()
+
+
+def test_nobody_is_let_in_while_somebody_takes_their_codes_along(box: Box, kiosk: KioskClient) -> None:
+    scans(box)
+    kiosk.post("/kiosk/scan")
+    asked = kiosk.until("consent")
+    kiosk.post("/kiosk/consent", id=asked["id"], token=asked["token"], given=True, proof=True)
+    result = kiosk.until("result")
+    refused = box.caller.open()
+    assert refused.problem == "busy"
+    assert 0 < int(refused.headers["Retry-After"]) <= 180
+    assert kiosk.code(result, "verdict", 0), "it is still on the screen"
+    kiosk.post("/kiosk/done", id=result["id"], token=result["token"])
+    assert box.caller.open().status == 201
+
+
+def test_what_the_one_before_was_shown_leaves_the_memory(
+    box: Box, kiosk: KioskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the page did not notice that its time was over."""
+    scans(box)
+    kiosk.post("/kiosk/scan")
+    asked = kiosk.until("consent")
+    kiosk.post("/kiosk/consent", id=asked["id"], token=asked["token"], given=True, proof=True)
+    kiosk.until("result")
+    before = newest(box)
+    monkeypatch.setattr("device.gateway.verifications.CODES_SECONDS", 0.0)
+    assert before.snapshot.proof_codes
+    assert box.caller.open().status == 201
+    assert (before.snapshot.token, before.snapshot.verdict_codes, before.snapshot.proof_codes) == (None, (), ())
 
 
 def newest(box: Box) -> Verification:

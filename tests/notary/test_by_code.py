@@ -189,6 +189,7 @@ REFUSED: dict[str, tuple[Forge, Reason]] = {
     ),
     "without_a_nonce": (lambda box, key: make_request(key, claims(box, nonce="")), Reason.REQUEST_INVALID),
     "with_a_number_for_a_text": (lambda box, key: make_request(key, claims(box, policy=1)), Reason.REQUEST_INVALID),
+    "with_a_text_for_a_header": (lambda _box, _key: b64url(b'"alg"') + ".e30.eHh4", Reason.REQUEST_INVALID),
     "a_verdict_instead": (
         lambda box, key: make_request(key, claims(box)).replace("a", "b", 1),
         Reason.REQUEST_INVALID,

@@ -182,6 +182,7 @@ def test_a_relying_partys_key_for_requests_by_code(bench: Bench, tmp_path: Path)
     assert [(it.id, it.policies) for it in load_requesters(file)] == [("bank", ("standard",))]
     assert bench.facts("relying-party", "remove", "bank", "--yes")["changed"]
     assert load_requesters(file) == ()
+    assert not file.exists(), "while it is there the page offers to show a request"
 
 
 def test_a_relying_party_from_registered_to_removed(bench: Bench) -> None:

@@ -121,6 +121,34 @@ def test_a_decisive_check_that_did_not_pass_ends_it_at_once():
     assert checks[Check.FACE_MATCH].reason is Reason.NOT_REACHED
 
 
+class Sealed(Scripted):
+    """A document stage whose seal fits the document and waits for the notary, who has the certificates."""
+
+    def __init__(self, reason):
+        super().__init__(Stage.DOCUMENT, Check.DOCUMENT_READ, 2)
+        self._reason = reason
+
+    def reports(self):
+        return [passed(Check.DOCUMENT_READ, "scripted"), not_performed(Check.DOCUMENT_SEAL, self._reason, "scripted")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "stages"),
+    [(Reason.SEAL_UNTRUSTED, [Stage.DOCUMENT, Stage.SELFIE]), (Reason.SEAL_MISSING, [Stage.DOCUMENT])],
+)
+def test_a_decisive_seal_that_only_the_notary_can_judge_ends_nothing(reason, stages):
+    plan = Plan(
+        [
+            (lambda _findings: Sealed(reason), 5.0),
+            (lambda _findings: Scripted(Stage.SELFIE, Check.FACE_MATCH, 3), 5.0),
+        ]
+    )
+    checks = (Check.DOCUMENT_READ, Check.DOCUMENT_SEAL, Check.FACE_MATCH)
+    said = run(Session(task(checks=checks, decisive=checks), plan, CameraWatch(), date(2026, 1, 1)), frames(5))
+    seen = [message.stage for message in said if isinstance(message, Progress)]
+    assert list(dict.fromkeys(seen)) == stages
+
+
 def test_only_checks_that_were_asked_for_are_reported():
     said = run(session(checks=(Check.FACE_MATCH,)), frames(5))
     assert set(outcome(said)) == {Check.FACE_MATCH}

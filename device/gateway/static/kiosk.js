@@ -161,14 +161,14 @@ function take(view) {
     clearInterval(code.timer);
     at("done").disabled = false;
   }
-  if (view.view === "idle") at("proof").checked = false;
-  if (view.view === "idle" && before.view === "result") forNextPerson();
+  if (view.view === "idle" || view.id !== before.id) at("proof").checked = false;
+  if (before.view === "result" && (view.view === "idle" || view.id !== before.id)) forNextPerson();
   if (view.view === "consent") {
     showConsent();
     if (before.view !== "consent") readOut();
   }
   if (view.view === "work") showWork(before);
-  if (view.view === "result" && before.view !== "result") showResult();
+  if (view.view === "result" && (before.view !== "result" || view.id !== before.id)) showResult();
   tick();
 }
 

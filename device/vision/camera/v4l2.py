@@ -163,7 +163,8 @@ def device_identity(device: Path, sysfs: Path = _SYSFS) -> CameraIdentity:
             facts.append(f"serial {_line(folder / 'serial')}" if (folder / "serial").exists() else "")
             break
     hardware = node.exists() and "virtual" not in node.resolve().parts
-    kind = CameraKind.EMULATED if device.exists() and not hardware else CameraKind.LIVE
+    recorded = device.exists() and not (hardware and device.is_char_device())
+    kind = CameraKind.EMULATED if recorded else CameraKind.LIVE
     return CameraIdentity(kind, ", ".join(fact for fact in facts if fact)[:128])
 
 

@@ -23,6 +23,8 @@ LOOKS_ENOUGH: Final = 12
 PORTRAIT_TO_FACE: Final = (0.08, 0.75)
 """Width of the printed portrait as a share of the live face's: a second person at the box is not that small,
 and a card held closer to the lens than the face is not larger (ICAO 9303-3: portraits are 22 to 35 mm wide)."""
+FACES_LOOKED_AT: Final = 3
+"""Small faces beside the live one that are compared in one frame, the largest first."""
 LIVE_SHARE: Final = 0.08
 """A face narrower than this share of the picture is on the document, or far away: nobody is at the box."""
 PERSON_SEEN: Final = 0.2
@@ -89,12 +91,15 @@ class HoldingStage(StageMachine):
             self._trouble = Reason.FACE_MULTIPLE
             return Step(Guidance.ONE_PERSON, live)
         self._trouble = Reason.HOLDING_NOT_SEEN
-        portrait = self._portrait = next((view for view in others if _width(view) >= low), None)
-        if portrait is None:
+        small = [view for view in others if _width(view) >= low][:FACES_LOOKED_AT]
+        if not small:
+            self._portrait = None
             return Step(Guidance.HOLD_DOCUMENT_BESIDE_FACE, live)
-        if self._is_the_portrait(frame.image, portrait):
+        # Somebody who passes behind is as small as a portrait: only one that matched is followed.
+        self._portrait = next((view for view in small if self._is_the_portrait(frame.image, view)), None)
+        if self._portrait is not None:
             self._matches += 1
-            self._apart.add(live.landmarks.box, portrait.landmarks.box)
+            self._apart.add(live.landmarks.box, self._portrait.landmarks.box)
         else:
             self._mismatches += 1
         # Whoever brought the card into the picture while it was looked at is not asked to move it again.

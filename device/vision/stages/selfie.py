@@ -1,7 +1,7 @@
 """The selfie stage: good views of one face, the challenge, and what both say about who is there and whether they live.
 
-Answers `face.match`, `liveness.passive`, `liveness.challenge` and `liveness.parallax`. The face is matched before and
-after the challenge as well as passively judged all along, so that nobody can take another's place in between.
+Answers `face.match`, `liveness.passive`, `liveness.challenge` and `liveness.parallax`. The face is matched and judged
+passively before, during and after the challenge, so that nobody can take another's place in between.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ from device.vision.stages.document import Embedder
 
 PROBES_WANTED: Final = 3
 """Good frontal views before the challenge begins, and as many again after it ended."""
-PASSIVE_FRAMES: Final = 12
+PROBES_DURING: Final = 3
+"""Frontal views between the challenge's movements that are matched, one of them at least."""
+PASSIVE_FRAMES: Final = (3, 6, 3)
+"""Frames passively judged before, during and after the challenge."""
+BEFORE, DURING, AFTER = range(3)
 SECOND_FACE: Final = 0.5
 """A second face at least half as wide as the first is a second person at the box, not a passer-by or a poster."""
 STRAIGHT: Final = 9.0
@@ -91,9 +95,10 @@ class SelfieStage(StageMachine):
         self._injection = injection
         self._findings = findings
         self._before: list[NDArray[np.float32]] = []
+        self._during: list[NDArray[np.float32]] = []
         self._after: list[NDArray[np.float32]] = []
         self._straight: list[Pose] = []
-        self._passive_scores: list[float] = []
+        self._passive_scores: tuple[list[float], list[float], list[float]] = ([], [], [])
         self._seen_at: float | None = None
         self._gone = False
         self._trouble: Reason | None = None
@@ -152,7 +157,7 @@ class SelfieStage(StageMachine):
         return None
 
     def _is_back(self, pose: Pose) -> bool:
-        """Whether the face looks where it did before the challenge."""
+        """Whether the face looks where it did when the challenge began."""
         if not self._straight:
             return True
         yaw = np.median([before.yaw for before in self._straight])
@@ -168,23 +173,34 @@ class SelfieStage(StageMachine):
             probes.append(self._tools.embedder.embed_frame(frame.image, view.landmarks, len(probes)))
             if probes is self._before:
                 self._straight.append(view.pose)
-        self._judge_passively(frame, view)
+        self._judge_passively(frame, view, BEFORE if probes is self._before else AFTER)
         return Step(Guidance.HOLD_STILL, view)
 
-    def _judge_passively(self, frame: Frame, view: FaceView) -> None:
-        if self._tools.passive is not None and len(self._passive_scores) < PASSIVE_FRAMES:
-            self._passive_scores.append(self._tools.passive.score(frame.image, view.landmarks))
+    def _judge_passively(self, frame: Frame, view: FaceView, when: int) -> None:
+        scores = self._passive_scores[when]
+        if self._tools.passive is not None and len(scores) < PASSIVE_FRAMES[when]:
+            scores.append(self._tools.passive.score(frame.image, view.landmarks))
 
     def _play(self, frame: Frame, view: FaceView) -> Step:
         if self._can_retry and self._challenge_state is not None and self._challenge_state.finished:
             self._challenge = self._attempts.pop(0)
-            self._failed_before, self._challenge_state = self._challenge_state, None
+            if self._challenge_state.result is Result.FAIL:
+                self._failed_before = self._challenge_state
+            self._challenge_state = None
         self._parallax.add(frame.image, view.landmarks, view.pose)
         state = self._challenge.update(frame.time, FaceState(view.pose, self._expression(frame, view), view.size))
         self._challenge_state = state
         if state.guidance in (Guidance.LOOK_STRAIGHT, Guidance.HOLD_STILL, Guidance.BACK_TO_CENTRE):
-            self._judge_passively(frame, view)
+            self._judge_passively(frame, view, DURING)
+            self._probe_in_between(frame, view)
         return Step(state.guidance, view, state.step, state.steps)
+
+    def _probe_in_between(self, frame: Frame, view: FaceView) -> None:
+        """Whoever moves has to be whom the document shows: else one could be matched and another do the moving."""
+        embedder = self._tools.embedder
+        good = view.quality.guidance is None and self._is_back(view.pose)
+        if embedder is not None and good and len(self._during) < PROBES_DURING:
+            self._during.append(embedder.embed_frame(frame.image, view.landmarks, len(self._during)))
 
     def _expression(self, frame: Frame, view: FaceView) -> Expression:
         """With the eyes read one by one where their model is installed: only blinking needs them, a third of the work
@@ -221,7 +237,9 @@ class SelfieStage(StageMachine):
         passed = self._challenge_over and not self._challenge_failed
         if not self._enough(self._before) or (passed and not self._enough(self._after)):
             return not_performed(check, self._why_not(), method)
-        groups = [group for group in (self._before, self._after) if group]
+        if passed and not self._during:
+            return not_performed(check, Reason.FACE_QUALITY, method)
+        groups = [group for group in (self._before, self._during, self._after) if group]
         matches = [tools.matcher.match(self._findings.portraits, group, self._task.fmr) for group in groups]
         worst = min(matches, key=lambda match: match.score)
         return CheckReport(
@@ -237,9 +255,10 @@ class SelfieStage(StageMachine):
         check, passive = Check.LIVENESS_PASSIVE, self._tools.passive
         if passive is None:
             return not_performed(check, Reason.MODEL_MISSING)
-        if len(self._passive_scores) < PROBES_WANTED:
+        scores = [score for group in self._passive_scores for score in group]
+        if len(scores) < PROBES_WANTED:
             return not_performed(check, self._why_not(), passive.name)
-        score = passive.fuse(self._passive_scores)
+        score = passive.fuse(scores)
         attack = score > passive.threshold
         return CheckReport(
             check,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -166,3 +167,21 @@ def test_key_stores_are_not_imported_before_they_are_named() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert msgspec.json.decode(ended.stdout.replace("'", '"')) == []
+
+
+def test_a_private_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "keys" / "pseudonym.key"
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("device.notary.keystore.file.os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            write_private(path, b"secret")
+    assert list(path.parent.iterdir()) == []
+    write_private(path, b"secret")
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        write_private(path, b"another")
+    assert [file.read_bytes() for file in path.parent.iterdir()] == [b"secret"]

@@ -115,7 +115,7 @@ def test_the_jetson_pipeline_asks_for_the_configured_size() -> None:
     assert pipeline.endswith("appsink drop=true max-buffers=1 sync=false")
 
 
-def test_identity_of_a_usb_camera_and_of_a_loopback(tmp_path: Path) -> None:
+def test_identity_of_a_usb_camera_and_of_a_loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usb = tmp_path / "devices/pci0/usb1/1-2"
     interface = usb / "1-2:1.0"
     (interface / "video4linux/video0").mkdir(parents=True)
@@ -132,8 +132,12 @@ def test_identity_of_a_usb_camera_and_of_a_loopback(tmp_path: Path) -> None:
     sysfs.mkdir()
     (sysfs / "video0").symlink_to(interface / "video4linux/video0")
     (sysfs / "video9").symlink_to(loopback)
-    for device in ("video0", "video9"):
-        (tmp_path / device).touch()
+    recording = tmp_path / "recordings/video0"
+    recording.parent.mkdir()
+    devices = [tmp_path / "video0", tmp_path / "video9"]
+    for file in (*devices, recording):
+        file.touch()
+    monkeypatch.setattr(Path, "is_char_device", lambda path: path in devices)
 
     real = device_identity(tmp_path / "video0", sysfs)
     assert real.kind is CameraKind.LIVE
@@ -141,3 +145,4 @@ def test_identity_of_a_usb_camera_and_of_a_loopback(tmp_path: Path) -> None:
         "Sharp Eye, driver uvcvideo, usb 046d:085e, serial AB12" in device_identity(Path("video0"), sysfs).description
     )
     assert device_identity(tmp_path / "video9", sysfs).kind is CameraKind.EMULATED
+    assert device_identity(recording, sysfs).kind is CameraKind.EMULATED, "whatever its name"

@@ -42,6 +42,29 @@ def test_a_card_that_comes_into_its_place_passes():
     assert reported(8, moves=10.0) == (Result.PASS, None)
 
 
+def test_a_bystander_as_small_as_a_portrait_is_not_taken_for_it():
+    """Somebody behind the person, larger than the portrait in hand and somebody else."""
+    numbers = iter(range(20))
+    bystander = view(500.0, 90.0)
+
+    def search(_image):
+        return [bystander, view(340.0 + 10 * next(numbers), 50.0)]
+
+    faces = SimpleNamespace(
+        look=lambda _image: SimpleNamespace(main=view(80.0, 200.0)),
+        search=search,
+        near=lambda _image, _view: view(340.0 + 10 * next(numbers), 50.0),
+    )
+    embedder = SimpleNamespace(embed=lambda _image, landmarks: np.full(3, landmarks.points[0, 0], np.float32))
+    beside = bystander.landmarks.points[0, 0]
+    matcher = SimpleNamespace(match=lambda _references, probes, level: Match(0.9, probes[0][0] != beside, level))
+    stage = HoldingStage(faces, embedder, matcher, Findings(portraits=[np.ones(3, np.float32)]))
+    for number in range(8):
+        stage.observe(Frame(IMAGE, number / 15, number, CAMERA))
+    (report,) = stage.reports()
+    assert (report.result, report.reason) == (Result.PASS, None)
+
+
 def test_a_card_that_never_moves_by_itself_is_part_of_one_picture():
     assert reported(LOOKS_ENOUGH) == (Result.FAIL, Reason.MOVES_AS_PLANE)
 

@@ -20,12 +20,18 @@ POINTS = np.random.default_rng(1).normal(0, 40, (468, 3)).astype(np.float32)
 
 
 class PassedChallenge:
-    """Passes as soon as it is asked."""
+    """Looks once at where straight ahead is, and passes at the next look."""
 
     method = "test"
 
+    def __init__(self):
+        self.begun = False
+
     def update(self, _time, _face):
-        return ChallengeState(Guidance.GOOD, 1, 1, True, Result.PASS, None)
+        begun, self.begun = self.begun, True
+        if begun:
+            return ChallengeState(Guidance.GOOD, 1, 1, True, Result.PASS, None)
+        return ChallengeState(Guidance.LOOK_STRAIGHT, 1, 1)
 
 
 class FailedChallenge(PassedChallenge):
@@ -35,6 +41,13 @@ class FailedChallenge(PassedChallenge):
         return ChallengeState(Guidance.WAIT, 1, 1, True, Result.FAIL, Reason.CHALLENGE_IGNORED)
 
 
+class LeftChallenge(PassedChallenge):
+    """Ends because nobody was there for a moment."""
+
+    def update(self, _time, _face):
+        return ChallengeState(Guidance.WAIT, 1, 1, True, Result.NOT_PERFORMED, Reason.PERSON_LEFT)
+
+
 class EndlessChallenge(PassedChallenge):
     """Is still being asked when the stage's time is over."""
 
@@ -42,9 +55,9 @@ class EndlessChallenge(PassedChallenge):
         return ChallengeState(Guidance.OPEN_MOUTH, 1, 1)
 
 
-def view(yaw, guidance=None):
+def view(yaw, guidance=None, points=POINTS):
     quality = SimpleNamespace(guidance=guidance)
-    face = SimpleNamespace(points=POINTS, presence=1.0)
+    face = SimpleNamespace(points=points, presence=1.0)
     return SimpleNamespace(landmarks=face, pose=Pose(yaw, 0.0, 0.0), quality=quality, expression=None, size=0.1)
 
 
@@ -52,7 +65,7 @@ def seen(yaw_or_view):
     return yaw_or_view if isinstance(yaw_or_view, SimpleNamespace) else view(yaw_or_view)
 
 
-def stage(yaws, attempts=()):
+def stage(yaws, attempts=(), passive=None):
     """A stage that sees a face with these yaws (or views), one a frame, and none after them."""
     left = list(yaws)
 
@@ -62,16 +75,20 @@ def stage(yaws, attempts=()):
         return SimpleNamespace(detections=(SimpleNamespace(box=(0, 0, 10, 10)),), main=seen(left.pop(0)))
 
     embedder = SimpleNamespace(embed_frame=lambda _image, landmarks, _number: landmarks.points[0])
-    matcher = SimpleNamespace(match=lambda _references, _probes, level: Match(0.9, True, level))
-    tools = SelfieTools(SimpleNamespace(look=look), None, embedder, matcher, None, "test")
+
+    def match(_references, probes, level):
+        same = all(np.array_equal(probe, POINTS[0]) for probe in probes)
+        return Match(0.9 if same else 0.1, same, level)
+
+    tools = SelfieTools(SimpleNamespace(look=look), None, embedder, SimpleNamespace(match=match), passive, "test")
     findings = Findings(portraits=[np.ones(3, np.float32)])
     task = SelfieTask(FmrLevel.E4, False)
     challenges = list(attempts) or [PassedChallenge()]
     return SelfieStage(tools, task, challenges, Parallax(), InjectionWatch(), findings)
 
 
-def play(yaws, attempts=(), unseen=0):
-    selfie = stage(yaws, attempts)
+def play(yaws, attempts=(), unseen=0, passive=None):
+    selfie = stage(yaws, attempts, passive)
     rng = np.random.default_rng(2)
     steps = []
     for number in range(len(yaws) + unseen):
@@ -86,8 +103,8 @@ def match_of(selfie):
 
 def test_views_on_the_way_back_from_a_turn_are_not_matched():
     before, after = [2.0] * PROBES_WANTED, [2.0] * PROBES_WANTED
-    selfie, steps = play([*before, 25.0, 18.0, 13.0, *after])
-    on_the_way = steps[PROBES_WANTED + 1 : PROBES_WANTED + 3]
+    selfie, steps = play([*before, 2.0, 25.0, 18.0, 13.0, *after])
+    on_the_way = steps[PROBES_WANTED + 2 : PROBES_WANTED + 4]
     assert [step.guidance for step in on_the_way] == [Guidance.BACK_TO_CENTRE] * 2
     assert selfie.done
     assert match_of(selfie).result is Result.PASS
@@ -95,7 +112,7 @@ def test_views_on_the_way_back_from_a_turn_are_not_matched():
 
 @pytest.mark.parametrize("after", [[], [25.0] * 9], ids=["gone", "looks_away"])
 def test_without_a_straight_view_afterwards_nobody_is_matched(after):
-    selfie, _ = play([2.0] * PROBES_WANTED + [25.0, *after])
+    selfie, _ = play([2.0] * PROBES_WANTED + [2.0, 25.0, *after])
     assert not selfie.done
     assert match_of(selfie).result is Result.NOT_PERFORMED
     assert match_of(selfie).reason in (Reason.TIME_LIMIT, Reason.FACE_QUALITY)
@@ -103,9 +120,39 @@ def test_without_a_straight_view_afterwards_nobody_is_matched(after):
 
 def test_a_view_that_was_refused_does_not_say_where_straight_ahead_is():
     blurred = [view(18.0, Guidance.HOLD_STILL)] * 4
-    selfie, _ = play([*blurred, *[0.0] * PROBES_WANTED, 0.0, *[0.0] * PROBES_WANTED])
+    selfie, _ = play([*blurred, *[0.0] * PROBES_WANTED, 0.0, 0.0, *[0.0] * PROBES_WANTED])
     assert selfie.done
     assert match_of(selfie).result is Result.PASS
+
+
+def test_who_only_does_the_moving_is_not_the_holder():
+    """The holder's photograph before and after, another's head in between."""
+    holder, other = [view(2.0)] * PROBES_WANTED, [view(2.0, points=POINTS + 1)] * 2
+    selfie, _ = play([*holder, *other, *holder])
+    assert selfie.done
+    assert challenge_of(selfie) == (Result.PASS, None)
+    assert (match_of(selfie).result, match_of(selfie).reason) == (Result.FAIL, Reason.FACE_MISMATCH)
+
+
+def test_who_is_never_seen_straight_while_moving_is_not_matched():
+    selfie, _ = play([2.0] * PROBES_WANTED + [25.0] * 2 + [2.0] * PROBES_WANTED)
+    assert selfie.done
+    assert (match_of(selfie).result, match_of(selfie).reason) == (Result.NOT_PERFORMED, Reason.FACE_QUALITY)
+
+
+def test_what_is_shown_after_the_challenge_is_passively_judged_too():
+    photograph = [view(2.0, points=POINTS + 1)] * PROBES_WANTED
+    looked_at = []
+
+    def score(_image, landmarks):
+        looked_at.append(np.array_equal(landmarks.points, POINTS))
+        return 0.0 if looked_at[-1] else 1.0
+
+    passive = SimpleNamespace(name="test", threshold=0.3, score=score, fuse=np.mean)
+    selfie, _ = play([2.0] * (PROBES_WANTED + 2) + photograph, passive=passive)
+    report = next(report for report in selfie.reports() if report.check is Check.LIVENESS_PASSIVE)
+    assert looked_at == [True] * 4 + [False] * PROBES_WANTED
+    assert report.result is Result.FAIL
 
 
 def challenge_of(selfie):
@@ -121,6 +168,11 @@ def test_a_try_that_failed_stands_where_time_runs_out_in_the_next():
 def test_a_second_try_that_passes_is_the_one_that_counts():
     selfie, _ = play([2.0] * 9, (FailedChallenge(), PassedChallenge()))
     assert challenge_of(selfie) == (Result.PASS, None)
+
+
+def test_a_try_that_could_not_be_judged_is_none_that_failed():
+    selfie, _ = play([2.0] * 9, (LeftChallenge(), EndlessChallenge()))
+    assert challenge_of(selfie) == (Result.NOT_PERFORMED, Reason.TIME_LIMIT)
 
 
 def test_whoever_leaves_in_the_second_try_has_left():
