@@ -1,8 +1,9 @@
 """Decides which progress is worth a message, so that what leaves vision stays small whatever the camera's rate.
 
-In: what a frame yielded. Out: a `Progress` to send, or None. A new stage or step goes out at once; other guidance at
-most `GUIDANCE_HZ` times a second (nobody follows more), the mirror (face box and pose) at most `MIRROR_HZ` times, both
-only while the byte budget lasts; the countdown every few seconds.
+In: what a frame yielded. Out: a `Progress` to send, or None. A new stage or step goes out at once, and so does other
+guidance unless it flickers: then, after `GUIDANCE_BURST` changes, `GUIDANCE_HZ` times a second (nobody follows more).
+The mirror (face box and pose) moves at most `MIRROR_HZ` times a second. Guidance, mirror and countdown only while their
+part of the byte budget lasts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from device.protocol import MAX_VISION_BYTES, Progress, encode
 
 MIRROR_HZ: Final = 4.0
 GUIDANCE_HZ: Final = 2.0
+GUIDANCE_BURST: Final = 4
 COUNTDOWN_SECONDS: Final = 3.0
 FOR_ANSWERS: Final = 4096
 """Bytes kept back for `VisionReady`, `SealShown` and `Finished`."""
@@ -31,6 +33,7 @@ class Outbox:
         self._last: Progress | None = None
         self._sent_at = float("-inf")
         self._bytes = 0
+        self._changes_left, self._earned_at = float(GUIDANCE_BURST), 0.0
 
     def offer(self, progress: Progress, now: float) -> Progress | None:
         """`progress` if it is to be sent now.
@@ -44,9 +47,18 @@ class Outbox:
         if silent >= COUNTDOWN_SECONDS:
             return self._take(progress, now, FOR_STEPS)
         if progress.guidance is not last.guidance:
-            return self._take(progress, now, FOR_COUNTDOWN) if silent >= 1 / GUIDANCE_HZ else None
+            return self._take(progress, now, FOR_COUNTDOWN) if self._may_change(now) else None
         moved = (progress.face, progress.pose) != (last.face, last.pose)
         return self._take(progress, now, FOR_GUIDANCE) if moved and silent >= 1 / MIRROR_HZ else None
+
+    def _may_change(self, now: float) -> bool:
+        """Whether guidance may change now: a change is earned with time, and a few can be saved up."""
+        earned = (now - self._earned_at) * GUIDANCE_HZ
+        self._changes_left, self._earned_at = min(GUIDANCE_BURST, self._changes_left + earned), now
+        if self._changes_left < 1:
+            return False
+        self._changes_left -= 1
+        return True
 
     def _take(self, progress: Progress, now: float, kept_back: int) -> Progress | None:
         size = len(encode(progress)) + 2
