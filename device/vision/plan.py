@@ -32,7 +32,7 @@ def make_plan(task: StartCheck, instruments: Instruments, today: date) -> Plan:
 
     def front(findings: Findings) -> DocumentStage:
         votes = PresentationVotes() if Check.DOCUMENT_PRESENTATION in task.checks else None
-        tools = DocumentTools(instruments.reader, instruments.faces, embedder, votes)
+        tools = DocumentTools(instruments.reader, instruments.faces, embedder, votes, matcher)
         sides.append(DocumentSides(tools, DocumentFusion(today, task.limits), findings))
         return DocumentStage(Stage.DOCUMENT, sides[0], task.documents, findings)
 

@@ -183,7 +183,8 @@ def _fields(
     dates: dict[str, PartialDate | None] = {}
     for name, element in (("date_of_birth", "DBB"), ("date_of_expiry", "DBA"), ("date_of_issue", "DBD")):
         dates[name] = None
-        if element in elements or element in ESSENTIAL:
+        # A mandatory element may be there and say nothing; that is as good as one that is not (decision 0042).
+        if _known(elements, element) or element in ESSENTIAL:
             dates[name], checks[f"{name}_possible"] = _date(elements.get(element, ""), element == "DBA")
     checks["dates_in_order"] = _in_order(dates, today)
     jurisdiction = ISSUERS.get(issuer, "") or _address_jurisdiction(elements)

@@ -128,7 +128,7 @@ def agreement(sources: Mapping[str, DocumentFields], number: NationalNumber | No
                 answers[name] = answers.get(name, PASSED) if same else DISAGREE
     for fields in ordered:
         if number is not None and number.date_of_birth and fields.date_of_birth:
-            same = _same_date(number.date_of_birth, fields.date_of_birth)
+            same = _same_date(number.date_of_birth, fields.date_of_birth, number.century_known)
             answers["national_number"] = answers.get("national_number", PASSED) if same else DISAGREE
     return answers
 
@@ -159,8 +159,9 @@ def _same_number(one: str, other: str) -> bool:
     return first == second
 
 
-def _same_date(one: PartialDate, other: PartialDate) -> bool:
-    pairs = ((one.year, other.year), (one.month, other.month), (one.day, other.day))
+def _same_date(one: PartialDate, other: PartialDate, century_known: bool = True) -> bool:
+    years = (one.year, other.year) if century_known else (one.year % 100, other.year % 100)
+    pairs = (years, (one.month, other.month), (one.day, other.day))
     return all(first is None or second is None or first == second for first, second in pairs)
 
 

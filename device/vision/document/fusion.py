@@ -5,7 +5,9 @@ In: `DocumentReading`s of successive frames. Out: a `DocumentResult` with the an
 
 Frames whose lines have the same lengths and mostly the same text are one document. Their characters' log-probabilities
 are added, damped because successive frames share the same blur and light, and decoded once more. If frames of a second
-document come in between, they are counted apart, and the one seen most often (or else most clearly) is answered for.
+document come in between, they are counted apart, and the one seen most often (or else most clearly) is answered for;
+one whose check digits hold goes before print that was taken for a zone. Such print beside a licence's barcode says
+nothing about the licence.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +31,9 @@ from device.vision.document.national import RESIDENT_NUMBER, CardReading, read_r
 from device.vision.document.parameters import parameters
 from device.vision.document.reader import DocumentReading
 from device.vision.document.seal import Seal
+
+ONE_SIDED: Final = frozenset(("TD3", "TD2", "MRV-A", "MRV-B", "FRENCH-ID"))
+"""Layouts of documents that have their portrait on the side of the zone."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class _Document:
         self._sums = [np.zeros_like(line.probabilities, np.float64) for line in lines]
         self._quads = [line.quad for line in lines]
         self._cut_off = [0] * len(lines)
+        self.zone: MrzReading | None = None
+        self.card: CardReading | None = None
         self.add(lines)
 
     @property
@@ -69,6 +77,23 @@ class _Document:
             for total, line in zip(self._sums, lines, strict=True)
         ]
         return float(np.concatenate(same).mean())
+
+    def decode(self, today: datetime.date, correlation: float) -> None:
+        """Reads all frames as one picture."""
+        evidence = self.evidence(correlation)
+        self.zone = mrz.decode(evidence, today)
+        self.card = read_resident_card(evidence[0], today) if self.zone is None and len(evidence) == 1 else None
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is a document for sure and no other print."""
+        return self.zone.certain if self.zone is not None else self.card is not None and self.card.consistent
+
+    @property
+    def weak(self) -> bool:
+        """Whether the pixels do not carry what was read."""
+        reading = self.zone or self.card
+        return reading is None or reading.checks["evidence"][0] is not Result.PASS
 
     def add(self, lines: tuple[LineEvidence, ...]) -> None:
         self.frames += 1
@@ -106,8 +131,7 @@ class DocumentFusion:
         self._licences: dict[bytes, AamvaDocument] = {}
         self._seals: dict[bytes, Seal] = {}
         self._seen = False
-        self._mrz: MrzReading | None = None
-        self._card: CardReading | None = None
+        self._main: _Document | None = None
 
     def add(self, reading: DocumentReading) -> None:
         """One more frame."""
@@ -119,15 +143,26 @@ class DocumentFusion:
                     self._licences[barcode.data] = licence
             if barcode.data not in self._seals and (parsed := seal.parse(barcode.data)) is not None:
                 self._seals[barcode.data] = parsed
-        lines = reading.lines if reading.mrz is not None else _number_line(reading.lines)
+        self._add_lines(reading.lines if reading.mrz is not None else _number_line(reading.lines))
+        self._main = self._answered_for()
+
+    def _add_lines(self, lines: tuple[LineEvidence, ...]) -> None:
+        """Counts them to the document that they are of, and reads it anew."""
         if not lines:
             return
         best = max(self._documents, key=lambda each: each.agreement(lines), default=None)
         if best is not None and best.agreement(lines) >= self._limits["agreement"]:
             best.add(lines)
         else:
-            self._documents.append(_Document(lines))
-        self._decode()
+            best = _Document(lines)
+            self._documents.append(best)
+        best.decode(self._today, self._limits["correlation"])
+
+    def _answered_for(self) -> _Document | None:
+        """The document whose lines are answered for. Where a licence's barcode was read, it says all that badly read
+        lines could say, and these are mostly the print beside it."""
+        main = max(self._documents, key=lambda each: (each.certain, each.frames, each.clarity), default=None)
+        return None if main is None or (self._licences and main.weak) else main
 
     @property
     def sure(self) -> bool:
@@ -136,9 +171,20 @@ class DocumentFusion:
         if any(report.result is Result.NOT_PERFORMED for report in reports):
             return False
         holds = all(report.result is Result.PASS for report in reports)
-        if not self._documents:
+        if self._main is None:
             return True  # a barcode has its own error correction: it was read or it was not
-        return self._main().frames >= (self._stop.frames_consistent if holds else self._stop.frames_inconsistent)
+        return self._main.frames >= (self._stop.frames_consistent if holds else self._stop.frames_inconsistent)
+
+    @property
+    def number_with_portrait(self) -> str | None:
+        """The number of the document that is answered for, if its format has the portrait beside it; None if it has it
+        on another side, or nothing is known yet."""
+        if self._main is None or self._main.weak:
+            return None
+        if self._main.card is not None:
+            return self._main.card.number.text
+        zone = self._main.zone
+        return zone.fields.document_number if zone is not None and zone.layout in ONE_SIDED else None
 
     def result(self) -> DocumentResult:
         """What is known now; never raises."""
@@ -155,37 +201,34 @@ class DocumentFusion:
 
     def _weighed(self, report: CheckReport) -> CheckReport:
         """Nothing is said against a document that was seen in too few frames to be sure, as on a busy box."""
-        seen = self._main().frames if self._documents else None
-        if report.result is not Result.FAIL or seen is None or seen >= self._stop.frames_inconsistent:
+        main = self._main
+        if report.result is not Result.FAIL or main is None or main.frames >= self._stop.frames_inconsistent:
             return report
         return CheckReport(report.check, Result.NOT_PERFORMED, Reason.EVIDENCE_WEAK, report.method)
 
     def seal_report(self) -> CheckReport:
         """What can be said of the document's seals without keys."""
-        return seal.judge(list(self._seals.values()), self._mrz, self._today)
+        return seal.judge(list(self._seals.values()), self._zone, self._today)
 
     def seal_shown(self) -> SealShown | None:
         """The seal that the notary should verify, if there is one."""
-        return seal.shown(list(self._seals.values()), self._mrz, self._today)
+        return seal.shown(list(self._seals.values()), self._zone, self._today)
 
     def _format(self) -> tuple[str, tuple[str, ...]]:
-        if self._mrz is not None:
-            return self._mrz.layout, self._mrz.lines
-        if self._card is not None:
-            return "GB11643", (self._card.number.text,)
+        if self._zone is not None:
+            return self._zone.layout, self._zone.lines
+        if self._main is not None and self._main.card is not None:
+            return "GB11643", (self._main.card.number.text,)
         return ("AAMVA", ()) if self._licences else ("", ())
 
     def _judge(self) -> Judgement:
         licence = next(reversed(self._licences.values()), None)
-        return consistency.judge(mrz=self._mrz, barcode=licence, card=self._card, today=self._today, seen=self._seen)
+        card = self._main.card if self._main is not None else None
+        return consistency.judge(mrz=self._zone, barcode=licence, card=card, today=self._today, seen=self._seen)
 
-    def _main(self) -> _Document:
-        return max(self._documents, key=lambda each: (each.frames, each.clarity))
-
-    def _decode(self) -> None:
-        evidence = self._main().evidence(self._limits["correlation"])
-        self._mrz = mrz.decode(evidence, self._today)
-        self._card = read_resident_card(evidence[0], self._today) if self._mrz is None and len(evidence) == 1 else None
+    @property
+    def _zone(self) -> MrzReading | None:
+        return self._main.zone if self._main is not None else None
 
 
 def _number_line(lines: tuple[LineEvidence, ...]) -> tuple[LineEvidence, ...]:

@@ -33,6 +33,8 @@ from device.vision.document.mrz_layouts import LAYOUTS, long_number
 from device.vision.document.mrz_search import Array
 from device.vision.document.parameters import parameters
 
+DIGITS: Final = frozenset(check.name for layout in LAYOUTS.values() for check in layout.checks)
+"""Rules of `MrzReading.checks` that are check digits."""
 MAX_TAIL: Final = 6
 """Longest tail of a document number that is looked for; 15 characters are more than any issuer prints."""
 
@@ -62,6 +64,17 @@ class MrzReading:
     def reason(self) -> Reason | None:
         """The first rule that does not hold."""
         return next((reason for result, reason in self.checks.values() if result is not Result.PASS), None)
+
+    @property
+    def digits_held(self) -> int:
+        """How many of its check digits hold; by chance one in ten does."""
+        return sum(name in DIGITS and result is Result.PASS for name, (result, _) in self.checks.items())
+
+    @property
+    def certain(self) -> bool:
+        """Whether this is a zone for sure, whatever it says: no check digit is wrong, and the pixels carry the text."""
+        rules = {*DIGITS, "characters", "evidence"}
+        return all(result is Result.PASS for name, (result, _) in self.checks.items() if name in rules)
 
 
 def parse(lines: Sequence[str], today: datetime.date) -> MrzReading | None:

@@ -23,6 +23,12 @@ MANDATORY: Final = ("issuing_state", "document_number", "names", "surname")
 """What Doc 9303 lets no layout leave empty; a date of birth may be unknown, an expiry may not exist."""
 
 
+LIFELONG: Final = ("990101", "991231")
+LIFELONG_ISSUERS: Final = ("ESP", "ITA", "PRT")
+"""Identity cards of the old say in full that they expire on the first or the last day of the year 9999. The zone has
+two digits for the year; none of these states had cards of this format that expired in 1999."""
+
+
 def digit_holds(check: CheckDigit, lines: Sequence[str]) -> bool:
     """Whether the check digit agrees with what it is over. A character outside the alphabet never agrees."""
     over, printed = "".join(span.of(lines) for span in check.over), check.at.of(lines)
@@ -43,6 +49,8 @@ def judge(layout: Layout, lines: Sequence[str], today: datetime.date) -> tuple[D
         PASSED if _characters_allowed(layout, lines) else (Result.FAIL, Reason.CHARACTERS_NOT_ALLOWED)
     )
     texts = {element.name: element.span.of(lines) for element in layout.elements}
+    if layout.name == "TD1" and texts["issuing_state"] in LIFELONG_ISSUERS and texts["date_of_expiry"] in LIFELONG:
+        texts["date_of_expiry"] = FILLER * len(texts["date_of_expiry"])  # as other issuers write it
     missing = any(not texts[name].strip(FILLER) for name in MANDATORY if name in texts)
     answers["mandatory"] = (Result.FAIL, Reason.MANDATORY_ELEMENT_MISSING) if missing else PASSED
     dates: dict[str, PartialDate | None] = {}

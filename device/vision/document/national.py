@@ -38,6 +38,8 @@ SCHEMES: Final[Mapping[str, str]] = {
     "TWN": "tw_ubn", "URY": "uy_rut", "ZAF": "za_idnr",
 }  # fmt: skip
 """State (ICAO code) to the scheme of python-stdnum, `country_name`."""
+_CENTURY_GUESSED: Final = frozenset(("id_nik", "it_codicefiscale", "my_nric", "za_idnr"))
+"""Schemes with two digits for the year of birth and nothing for the century, which python-stdnum then guesses."""
 _KNOWN: Final = frozenset(SCHEMES.values())
 MAX_LENGTH: Final = 40
 RESIDENT_NUMBER: Final = 18
@@ -53,13 +55,17 @@ _DIGITS: Final = np.array([INDEX[digit] for digit in "0123456789"])
 
 @dataclass(frozen=True)
 class NationalNumber:
-    """One number. `text` is its compact form; `date_of_birth` and `sex` only where the scheme carries them."""
+    """One number. `text` is its compact form; `date_of_birth` and `sex` only where the scheme carries them.
+
+    `century_known`: whether the number says in which century that is; if not, the year's last two digits count.
+    """
 
     scheme: str
     text: str
     checks: Mapping[str, Answer]
     date_of_birth: PartialDate | None = None
     sex: str = ""
+    century_known: bool = True
 
     @property
     def valid(self) -> bool:
@@ -112,9 +118,18 @@ def judge(scheme: str, text: str, today: datetime.date) -> NationalNumber | None
         checks = {"check_digit": (Result.FAIL, Reason.CHECK_DIGIT_WRONG)}
     except ValueError:  # stdnum's ValidationError is one, and so is what comes of digits that are none of ASCII's
         checks = {"characters": (Result.FAIL, Reason.CHARACTERS_NOT_ALLOWED)}
-    return NationalNumber(
-        scheme, compact, checks, *_holder(module, compact, all(check is PASSED for check in checks.values()))
-    )
+    born, sex = _holder(module, compact, all(check is PASSED for check in checks.values()))
+    return NationalNumber(scheme, compact, checks, born, sex, _says_century(scheme, compact))
+
+
+def _says_century(scheme: str, number: str) -> bool:
+    """Whether the number itself says it. A Swedish one has it only in its long form: the sign of the short one turns
+    with its holder's hundredth birthday. A Romanian one has none where its first digit is a foreigner's."""
+    if scheme == "se_personnummer":
+        return len(number) == len("YYYYMMDD-NNNN")
+    if scheme == "ro_cnp":
+        return number[:1] in tuple("123456")
+    return scheme not in _CENTURY_GUESSED
 
 
 def _holder(module: Any, number: str, valid: bool) -> tuple[PartialDate | None, str]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.protocol import Guidance
-from device.vision.document import outline
+from device.vision.document import aamva, outline
 from device.vision.document.barcode import Barcode, read_barcodes
 from device.vision.document.evidence import LineEvidence
 from device.vision.document.geometry import Grey, Pyramid
@@ -47,7 +47,8 @@ class DocumentReading:
     barcodes: as found, not parsed.
     guidance: what the person should do, or None where the zone was read and its rules hold.
     cpu_ms: CPU time of this thread's process, milliseconds.
-    has_zone: whether a zone or a barcode is on this side, readable or not.
+    has_zone: whether a zone, a resident card's number or a licence's barcode is on this side for sure: two check digits
+        hold, or the barcode was parsed. Other barcodes, and other print, stand on the sides without one too.
     card: what the number of a resident identity card says, or None; `lines` is then that number.
     """
 
@@ -60,6 +61,13 @@ class DocumentReading:
     cpu_ms: float
     has_zone: bool = False
     card: CardReading | None = None
+
+    @property
+    def number(self) -> str | None:
+        """The document's number as read in this picture; None without a zone or a card's number."""
+        if self.mrz is not None:
+            return self.mrz.fields.document_number
+        return self.card.number.text if self.card is not None else None
 
 
 class DocumentReader:
@@ -104,7 +112,7 @@ class DocumentReader:
             barcodes=barcodes,
             guidance=self._guidance(grey, zone, quad is not None or bool(barcodes)),
             cpu_ms=(time.process_time() - began) * 1000,
-            has_zone=self._clear(lines) or bool(barcodes),
+            has_zone=zone.holds or zone.digits_held > 1 or self._any_licence(barcodes),
             card=zone.card,
         )
 
@@ -112,6 +120,9 @@ class DocumentReader:
         """Whether the lines are a zone's for sure, so that the document can be told from where they are: other print is
         read as one too, but never clearly."""
         return any(line.evidence.confidence >= self._limits["clear"] for line in lines)
+
+    def _any_licence(self, barcodes: tuple[Barcode, ...]) -> bool:
+        return any(code.format == "PDF417" and aamva.parse(code.data, self._day()) is not None for code in barcodes)
 
     def _day(self) -> datetime.date:
         return self._today or datetime.datetime.now(tz=datetime.UTC).date()

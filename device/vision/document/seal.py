@@ -37,6 +37,10 @@ _SIGNATURE: Final = 0xFF
 _C40: Final = " 0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Set 0 of C40 behind its three shift values (Doc 9303-13 section 2.3.1); the blank stands for the filler."""
 _ZONES: Final[Mapping[int, tuple[int, ...]]] = {72: (36, 36), 88: (44, 44), 90: (30, 30, 30)}
+_VISAS: Final[Mapping[int, tuple[int, ...]]] = {**_ZONES, 64: (36, 28), 72: (44, 28)}
+"""A visa's seal leaves the optional data out: of the second line it has the first 28 characters (Doc 9303-13)."""
+_ZONE_BYTES: Final = (43, 44, 48, 59, 60)
+"""Bytes of 64, 72, 88 and 90 characters. A single last character takes one byte, or two with an unlatch before it."""
 _TEXT: Final = ("RDB1", "NDB1", "IDB1")
 _IDB_MESSAGES, _IDB_SIGNATURE = 0x61, 0x7F
 
@@ -233,16 +237,17 @@ def _date(data: bytes) -> PartialDate | None:
 def _zone(features: Mapping[str, bytes]) -> tuple[str, ...]:
     """The first feature that is C40 text as long as a machine readable zone."""
     for value in features.values():
-        if len(value) not in (48, 59, 60):
+        if len(value) not in _ZONE_BYTES:
             continue
         try:
             text = c40(value)
         except _Malformed:
             continue
-        lengths = _ZONES.get(len(text))
+        lengths = (_VISAS if text.startswith("V") else _ZONES).get(len(text))
         if lengths is not None:
             ends = [sum(lengths[: index + 1]) for index in range(len(lengths))]
-            return tuple(text[end - length : end] for end, length in zip(ends, lengths, strict=True))
+            lines = (text[end - length : end] for end, length in zip(ends, lengths, strict=True))
+            return tuple(line.ljust(lengths[0], "<") for line in lines)
     return ()
 
 
@@ -306,5 +311,7 @@ def _idb(data: bytes) -> Seal:
                 name = f"{inner.byte():02x}"
                 features[name] = inner.take(inner.length())
         if tag == _IDB_SIGNATURE:
+            if not value:
+                break
             return Seal("IDB", issuer, "", reference, features, raw[:start], value, None, _zone(features))
-    raise _Malformed
+    raise _Malformed  # unsigned

@@ -31,7 +31,6 @@ LINES_OF: Final = {30: 3, 36: 2, 44: 2}
 """How many lines a zone has by their length; a single line of 30 is a driving licence's (ISO/IEC 18013-2)."""
 SWISS: Final = "FA"
 """With it begins the second of three lines of a Swiss licence, of which the first is short (mrz_layouts.py)."""
-DIGITS: Final = frozenset(check.name for layout in LAYOUTS.values() for check in layout.checks)
 DIGIT_WORTH: Final = 2.3
 """A check digit that holds is worth as much as ten to one, in the measure of `Zone.rank`."""
 
@@ -57,8 +56,7 @@ class Zone:
         """How many of its check digits hold; by chance one in ten does."""
         if self.card is not None:
             return sum(result is Result.PASS for result, _ in self.card.number.checks.values())
-        checks = self.reading.checks if self.reading is not None else {}
-        return sum(name in DIGITS and result is Result.PASS for name, (result, _) in checks.items())
+        return self.reading.digits_held if self.reading is not None else 0
 
     @property
     def plausible(self) -> bool:

@@ -18,17 +18,17 @@ from device.vision.camera.base import Frame, Image
 from device.vision.document.fusion import DocumentFusion, DocumentResult
 from device.vision.document.reader import DocumentReading
 from device.vision.face.landmarks import Landmarks
+from device.vision.face.matcher import FaceMatcher
 from device.vision.face.view import FaceFinder, FaceScene, FaceView
 from device.vision.stages.base import Findings, StageMachine, Step, failed, not_performed
+from device.vision.stages.document_portraits import PORTRAITS_WANTED, DocumentPortraits
 from device.vision.stages.presentation import PresentationVotes
 
-PORTRAITS_WANTED: Final = 3
-"""Views of the portrait that are averaged: successive frames differ in noise and glare, not in the face."""
 OTHER_SIDE_AFTER: Final = 8
 """Frames in which one half of the document is settled and the other was not seen: it is on the other side."""
 PORTRAIT_SHARE: Final = (0.08, 0.33)
-"""Width of the face as a share of the document's: a portrait is 22 to 35 mm wide (ICAO 9303-3) with a face of two
-thirds of that, on 85.6 mm (ID-1) to 125 mm (TD3). Another face in a frame around it is not a portrait."""
+"""Width of the face as a share of the document's long side: a portrait is 22 to 35 mm wide (ICAO 9303-3) with a face
+of two thirds of that, on 85.6 mm (ID-1) to 125 mm (TD3). Another face in a frame around it is not a portrait."""
 
 
 class Reader(Protocol):
@@ -47,12 +47,14 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True)
 class DocumentTools:
-    """What the stages look with. `embedder` and `presentation` are None where there is none, or nobody asked."""
+    """What the stages look with. `embedder` and `presentation` are None where there is none, or nobody asked; `matcher`
+    has the thresholds of that embedder."""
 
     reader: Reader
     faces: FaceFinder
     embedder: Embedder | None
     presentation: PresentationVotes | None
+    matcher: FaceMatcher | None = None
 
 
 class DocumentSides:
@@ -68,8 +70,7 @@ class DocumentSides:
         self._tools = tools
         self.fusion = fusion
         self._findings = findings
-        self._portraits: list[tuple[float, NDArray[np.float32]]] = []
-        self.portraits_seen = 0
+        self._portraits = DocumentPortraits(tools.matcher)
         self._since_zone = 0
         self._since_portrait = 0
 
@@ -80,28 +81,41 @@ class DocumentSides:
         self._since_zone = 0 if reading.has_zone else self._since_zone + 1
         self._since_portrait += 1
         if reading.document_image is not None:
-            scene = self._tools.faces.look(reading.document_image)
-            # One look misses a tenth of portraits, the small ones. A search is dear: now and then, until known.
-            if scene.main is None and self.portraits_seen < PORTRAITS_WANTED and self._since_portrait % 3 == 1:
-                found = self._tools.faces.search(reading.document_image)
-                scene = FaceScene(tuple(view.detection for view in found), next(iter(found), None))
-            self._take_portrait(reading.document_image, scene.main)
+            image, scene = self._look(reading.document_image)
+            self._take_portrait(image, scene.main, reading.number)
             if self._tools.presentation is not None:
-                self._tools.presentation.add(reading.document_image, scene.detections)
+                self._tools.presentation.add(image, scene.detections)
+        # Which document is answered for can change with each frame, and with it whose portraits count.
+        self._findings.portraits = self._portraits.best(self.fusion.number_with_portrait)
         return reading.guidance
 
-    def _take_portrait(self, document_image: Image, view: FaceView | None) -> None:
+    def _look(self, document_image: Image) -> tuple[Image, FaceScene]:
+        """The faces on the document, and its picture turned so that its portrait is upright."""
+        scene = self._tools.faces.look(document_image)
+        # One look misses a tenth of portraits, the small ones. A search is dear: now and then, until known.
+        if scene.main is None and self.portraits_seen < PORTRAITS_WANTED and self._since_portrait % 3 == 1:
+            found = self._tools.faces.search(document_image)
+            scene = FaceScene(tuple(view.detection for view in found), next(iter(found), None))
+        # An outline has its long side on top, whichever that is: upright cards lie, and others may be upside down.
+        turns = round(scene.main.pose.roll / 90) if scene.main is not None else 0
+        if turns == 0:
+            return document_image, scene
+        turned = np.ascontiguousarray(np.rot90(document_image, turns))
+        upright = self._tools.faces.look(turned)
+        return (turned, upright) if upright.main is not None else (document_image, scene)
+
+    def _take_portrait(self, image: Image, view: FaceView | None, number: str | None) -> None:
         if view is None or not view.quality.usable_portrait or not _portrait_sized(view):
             return
-        self.portraits_seen += 1
         self._since_portrait = 0
-        if self._tools.embedder is None:
-            return
-        embedding = self._tools.embedder.embed(document_image, view.landmarks)
-        self._portraits.append((view.landmarks.inter_eye * view.detection.score, embedding))
-        self._portraits.sort(key=lambda ranked: -ranked[0])
-        del self._portraits[PORTRAITS_WANTED:]
-        self._findings.portraits = [embedding for _, embedding in self._portraits]
+        embedder = self._tools.embedder
+        embedding = embedder.embed(image, view.landmarks) if embedder is not None else None
+        self._portraits.add(view.landmarks.inter_eye * view.detection.score, number, embedding)
+
+    @property
+    def portraits_seen(self) -> int:
+        """Views of the portrait of the document that is answered for."""
+        return self._portraits.seen(self.fusion.number_with_portrait)
 
     @property
     def complete(self) -> bool:
@@ -110,8 +124,8 @@ class DocumentSides:
 
     @property
     def zone_is_elsewhere(self) -> bool:
-        """The portrait is known, and no zone is on this side."""
-        return self.portraits_seen >= PORTRAITS_WANTED and self._since_zone >= OTHER_SIDE_AFTER
+        """A portrait is known, and no zone is on this side."""
+        return self._portraits.seen(None) >= PORTRAITS_WANTED and self._since_zone >= OTHER_SIDE_AFTER
 
     @property
     def portrait_is_elsewhere(self) -> bool:
@@ -182,4 +196,4 @@ class DocumentStage(StageMachine):
 
 def _portrait_sized(view: FaceView) -> bool:
     left, _, right, _ = view.detection.box
-    return PORTRAIT_SHARE[0] <= (right - left) / view.shape[1] <= PORTRAIT_SHARE[1]
+    return PORTRAIT_SHARE[0] <= (right - left) / max(view.shape) <= PORTRAIT_SHARE[1]

@@ -135,6 +135,14 @@ def test_impossible_dates(changes: dict[str, str], check: str) -> None:
     assert _read(payload(ELEMENTS | changes)).checks[check] == (Result.FAIL, Reason.DATE_IMPOSSIBLE)
 
 
+@pytest.mark.parametrize("nothing", ["", "NONE", "UNAVL", "UNK"])
+def test_an_issue_date_that_says_nothing_is_as_good_as_none(nothing: str) -> None:
+    document = _read(payload(ELEMENTS | {"DBD": nothing}))
+    assert document.fields.date_of_issue is None
+    assert document.reason is None
+    assert _read(payload(ELEMENTS | {"DBB": nothing})).reason is not None
+
+
 def test_a_card_without_expiry() -> None:
     document = _read(payload(ELEMENTS | {"DBA": "99999999"}))
     assert document.fields.date_of_expiry is None

@@ -9,6 +9,7 @@ from device.protocol import Attribute, Check, DocumentType, Reason, Result
 from device.vision.document import aamva, consistency, mrz
 from device.vision.document.mrz_fields import DocumentFields, PartialDate
 from device.vision.document.mrz_layouts import compose
+from device.vision.document.national import number_in
 from tests.vision.document.synthetic import SPECIMEN, TODAY, doubt, evidence, with_fields
 from tests.vision.document.test_aamva import ELEMENTS, payload
 
@@ -187,3 +188,37 @@ def test_subject_is_the_same_for_the_same_document() -> None:
     assert consistency.subject(with_fields(document_number="l898 902-C3")) == "L898902C3|UTO"
     assert consistency.subject(_barcode().fields) == "T64235789|US-VA"
     assert consistency.subject(with_fields(document_number="")) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "number", "born"),
+    [
+        ("MYS", "040730145678", PartialDate(2004, 7, 30)),
+        ("MYS", "740730145678", PartialDate(1974, 7, 30)),
+        ("IDN", "3171011708450001", PartialDate(1945, 8, 17)),
+        ("IDN", "3171011708040001", PartialDate(2004, 8, 17)),
+        ("ZAF", "0407305009083", PartialDate(2004, 7, 30)),
+    ],
+)
+def test_a_number_without_a_century_agrees_with_either(state: str, number: str, born: PartialDate) -> None:
+    zone = DocumentFields(issuing_state=state, date_of_birth=born, optional_data=(number,))
+    found = number_in(zone, TODAY)
+    assert found is not None
+    assert consistency.agreement({"mrz": zone}, found) == {"national_number": consistency.PASSED}
+    another_day = replace(zone, date_of_birth=PartialDate(born.year, born.month, born.day - 1))
+    assert consistency.agreement({"mrz": another_day}, found) == {"national_number": consistency.DISAGREE}
+    another_year = replace(zone, date_of_birth=PartialDate(born.year + 1, born.month, born.day))
+    assert consistency.agreement({"mrz": another_year}, found) == {"national_number": consistency.DISAGREE}
+
+
+def test_a_malaysian_passport_of_somebody_born_after_2000() -> None:
+    zone = _zone(
+        issuing_state="MYS",
+        nationality="MYS",
+        date_of_birth=PartialDate(2004, 7, 30),
+        optional_data=("040730145678",),
+    )
+    judgement = consistency.judge(mrz=zone, today=TODAY)
+    assert _reasons(judgement)[Check.DOCUMENT_CONSISTENCY] is None
+    assert judgement.fields is not None
+    assert judgement.fields.national_number == "040730145678"

@@ -219,3 +219,49 @@ def test_a_seal_is_handed_on_only_if_it_names_this_document() -> None:
     assert other.seal_report().reason is Reason.SEAL_INVALID
     assert fused(blank(symbol)).seal_report().reason is Reason.EVIDENCE_WEAK
     assert fused(frame(zone)).seal_report().reason is Reason.SEAL_MISSING
+
+
+def vague(*lengths: int, seed: int = 0) -> DocumentReading:
+    """Other print, taken for lines of a zone."""
+    rng = np.random.default_rng(seed)
+    seen = tuple(evidence("".join(rng.choice(list(ALPHABET), length)), 0.5, rng) for length in lengths)
+    reading = mrz.decode(seen, TODAY)
+    assert reading is not None
+    assert reading.checks["evidence"] == (Result.FAIL, Reason.EVIDENCE_WEAK)
+    return DocumentReading(None, None, seen, reading, (), None, 1.0)
+
+
+@pytest.mark.parametrize("lengths", [(30,), (36, 36)])
+def test_print_beside_a_licences_barcode_says_nothing_about_the_licence(lengths: tuple[int, ...]) -> None:
+    licence = Barcode("PDF417", LICENCE, QUAD)
+    fusion = fused(replace(vague(*lengths), barcodes=(licence,)))
+    assert fusion.sure
+    assert fused(vague(*lengths), *[blank(licence)] * 2).sure
+    result = fusion.result()
+    assert (result.format, result.lines) == ("AAMVA", ())
+    assert {report.result for report in result.checks.values()} == {Result.PASS}
+    assert {report.method for report in result.checks.values()} == {"barcode"}
+
+
+def test_a_number_line_read_badly_beside_a_licences_barcode() -> None:
+    number = DocumentReading(None, None, (evidence("11010519491231002X", 0.5),), None, (), None, 1.0)
+    alone = fused(number).result().checks[Check.DOCUMENT_READ]
+    assert (alone.result, alone.method) == (Result.NOT_PERFORMED, "card")
+    fusion = fused(number, blank(Barcode("PDF417", LICENCE, QUAD)))
+    assert fusion.sure
+    assert fusion.result().checks[Check.DOCUMENT_READ].method == "barcode"
+
+
+def test_an_expired_licence_beside_other_print_is_said_to_be_expired() -> None:
+    expired = Barcode("PDF417", LICENCE.replace(b"DBA01312035", b"DBA01312024"), QUAD)
+    report = fused(vague(30), blank(expired)).result().checks[Check.DOCUMENT_CONSISTENCY]
+    assert (report.result, report.reason) == (Result.FAIL, Reason.DOCUMENT_EXPIRED)
+
+
+def test_a_back_that_holds_goes_before_many_frames_of_a_front_that_does_not() -> None:
+    back = compose("TD1", with_fields(document_code="I", optional_data=()))
+    fusion = fused(*[vague(36, 36)] * 20, frame(back))
+    assert not fusion.sure
+    fusion.add(frame(back))
+    assert fusion.sure
+    assert fusion.result().lines == back

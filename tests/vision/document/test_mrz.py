@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from device.protocol import DocumentType, Reason, Result
 from device.vision.document import mrz
 from device.vision.document.evidence import ALPHABET, LineEvidence
-from device.vision.document.mrz_fields import DocumentFields
+from device.vision.document.mrz_fields import DocumentFields, PartialDate
 from device.vision.document.mrz_layouts import LAYOUTS, compose
 from tests.vision.document.synthetic import QUAD, TODAY, documents, doubt, evidence, specimen_lines, with_fields
 
@@ -240,3 +240,31 @@ def test_vectors_of_other_projects_are_judged_right(shared: Path) -> None:
             judged += 1
     assert judged > 150
     print(f"{judged} check digits of {len(lines)} lines of other projects judged right")
+
+
+@pytest.mark.parametrize("expiry", [PartialDate(9999, 1, 1), PartialDate(9999, 12, 31)])
+@pytest.mark.parametrize("state", ["ESP", "ITA", "PRT"])
+def test_identity_cards_for_life(state: str, expiry: PartialDate) -> None:
+    card = with_fields(document_code="ID", issuing_state=state, nationality=state, date_of_expiry=expiry)
+    reading = mrz.parse(compose("TD1", card), TODAY)
+    assert reading is not None
+    assert reading.consistent
+    assert (reading.fields.date_of_expiry, reading.fields.expires) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("layout", "state", "month"),
+    [("TD1", "UTO", 1), ("TD1", "FRA", 12), ("TD3", "ESP", 1), ("TD1", "ESP", 6)],
+    ids=["another state", "France", "a passport", "another day"],
+)
+def test_other_documents_of_1999_have_expired(layout: str, state: str, month: int) -> None:
+    day = 31 if month == 12 else 1
+    fields = with_fields(
+        document_code="P" if layout == "TD3" else "ID",
+        issuing_state=state,
+        date_of_expiry=PartialDate(1999, month, day),
+        optional_data=(),
+    )
+    reading = mrz.parse(compose(layout, fields), TODAY)
+    assert reading is not None
+    assert (reading.fields.date_of_expiry, reading.fields.expires) == (PartialDate(1999, month, day), True)

@@ -187,3 +187,19 @@ def test_vectors_of_other_projects(shared: Path) -> None:
             assert all(result in (Result.PASS, Result.FAIL) for result, _ in number.checks.values())
             judged += 1
     print(f"{judged} numbers of {len(vectors)} national schemes judged right")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text", "known"),
+    [
+        ("my_nric", "040730145678", False),
+        ("se_personnummer", "900307-1231", False),
+        ("se_personnummer", "19900307-1231", True),
+        ("bg_egn", "7501021009", True),
+    ],
+)
+def test_whether_a_number_says_its_century(scheme: str, text: str, known: bool) -> None:
+    number = national.judge(scheme, text, TODAY)
+    assert number is not None
+    assert number.valid
+    assert number.century_known is known

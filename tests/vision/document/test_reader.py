@@ -1,6 +1,7 @@
 import datetime
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,11 +12,16 @@ from device.commands.documents import evaluate_documents, read
 from device.evaluation.documents import edit_distance
 from device.protocol import Guidance, Reason
 from device.vision.camera.base import Image
+from device.vision.document import mrz
 from device.vision.document.reader import DocumentReader
+from device.vision.document.zone_search import Zone
 from device.vision.inference.manifest import load_manifest
 from device.vision.stills import load_still
 from models.training.resident_scenes import ResidentCards
 from tests.vision.document import scenes
+from tests.vision.document.synthetic import evidence, specimen_lines
+from tests.vision.document.test_aamva import payload
+from tests.vision.document.test_barcode import _on_card, _symbol
 
 TODAY = datetime.date(2026, 6, 1)
 
@@ -209,3 +215,27 @@ def test_a_turned_and_shrunk_photograph(shared: Path) -> None:
     assert expected.mrz is not None
     assert turned.mrz is not None
     assert turned.mrz.lines == expected.mrz.lines
+
+
+def test_a_barcode_that_is_no_licence_does_not_stand_for_the_text(reader: DocumentReader) -> None:
+    ticket, licence = (
+        reader.read(_on_card(_symbol("PDF417", data))) for data in (b"an inventory number 0123456789", payload())
+    )
+    assert (len(ticket.barcodes), ticket.has_zone) == (1, False)
+    assert (len(licence.barcodes), licence.has_zone) == (1, True)
+
+
+def test_clear_print_that_is_no_zone_does_not_stand_for_the_text(
+    reader: DocumentReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = evidence("A" * 31)
+    line = SimpleNamespace(evidence=printed, box=None, reading=printed, pitch=5.0)
+    monkeypatch.setattr(reader._search, "find", lambda _grey, _today: Zone([line]))  # type: ignore[list-item]
+    assert not reader.read(scenes.flat()).has_zone
+
+
+def test_a_zone_with_a_wrong_check_digit_is_a_zone(reader: DocumentReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    upper, lower = specimen_lines("TD3")
+    wrong = mrz.parse((upper, lower[:13] + "8" + lower[14:]), TODAY)
+    monkeypatch.setattr(reader._search, "find", lambda _grey, _today: Zone([], wrong))
+    assert reader.read(scenes.flat()).has_zone

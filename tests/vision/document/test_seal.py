@@ -32,10 +32,14 @@ def _date(date: datetime.date) -> bytes:
 
 def vds(zone: str = "".join(compose("TD2", CARD)), signature: bytes = b"\x01" * 64, version: int = 3) -> bytes:
     """A seal over a machine readable zone."""
+    return sealing(_c40(zone), signature, version)
+
+
+def sealing(message: bytes, signature: bytes = b"\x01" * 64, version: int = 3) -> bytes:
+    """A seal over an encoded machine readable zone."""
     head = bytes([0xDC, version]) + _c40("UTO")
     head += _c40("UTSG027A ")[:6] if version == 3 else _c40("UTSG00031")
     head += _date(datetime.date(2026, 1, 31)) * 2 + b"\xfb\x06"
-    message = _c40(zone)
     return head + bytes([2, len(message)]) + message + bytes([0xFF, len(signature)]) + signature
 
 
@@ -54,6 +58,22 @@ def test_a_sealed_zone(version: int, reference: str) -> None:
     assert parsed.issued == PartialDate(2026, 1, 31)
     assert parsed.signature == b"\x01" * 64
     assert parsed.signed + b"\xff\x40" + parsed.signature == data
+
+
+@pytest.mark.parametrize("unlatched", [False, True], ids=["shortest form", "with unlatch"])
+@pytest.mark.parametrize(("layout", "sealed"), [("MRV-A", 72), ("MRV-B", 64)])
+def test_a_visas_seal_has_28_characters_of_the_second_line(layout: str, sealed: int, unlatched: bool) -> None:
+    visa = compose(layout, with_fields(document_code="V", document_number="D23145890", optional_data=("XYZ123",)))
+    text = (visa[0] + visa[1][:28])[:sealed]
+    whole = len(text) // 3 * 3
+    rest = (b"\xfe" if unlatched else b"") + bytes([ord(text[-1]) + 1]) if whole < len(text) else b""
+    parsed = seal.parse(sealing(_c40(text[:whole]) + rest))
+    assert parsed is not None
+    assert parsed.zone == (visa[0], visa[1][:28].ljust(len(visa[1]), "<"))
+    assert seal.sealed_number(parsed, TODAY) == "D23145890"
+    printed = mrz.parse(visa, TODAY)
+    assert seal.judge([parsed], printed, TODAY).reason is Reason.SEAL_UNTRUSTED
+    assert seal.shown([parsed], printed, TODAY) is not None
 
 
 @pytest.mark.parametrize(
@@ -89,6 +109,8 @@ def test_idb_text() -> None:
     assert parsed is not None
     assert (parsed.kind, parsed.zone, parsed.signature) == ("IDB", compose("TD2", CARD), b"\x03" * 64)
     assert seal.parse(text.replace(b"RDB1B", b"RDB1D")) is None  # compressed
+    unsigned = body[:-66] + b"\x7f\x00"
+    assert seal.parse(b"RDB1B" + base64.b32encode(unsigned).rstrip(b"=")) is None
 
 
 def test_no_seal_is_not_performed() -> None:
@@ -134,6 +156,9 @@ def test_vectors_of_other_projects(shared: Path) -> None:
     unsigned = {name for name, parsed in seals.items() if parsed is None}
     assert all(".administrativeDocumentV9" in name for name in unsigned)
     assert sum(bool(parsed.zone) for parsed in seals.values() if parsed) > 20
+    visa = seals["VdsRawBytesCommon.visa_224bitSig"]
+    assert visa is not None
+    assert seal.sealed_number(visa, TODAY) == "1234567XY"
     samples = [path for path in (shared / "data/documents/vdsnc_vectors").iterdir() if path.name.startswith("vds")]
     assert len(samples) == 21
     for path in samples:
