@@ -84,9 +84,9 @@ def create_issuing(
 ) -> Authority:
     """An issuing key below `root` for one purpose; it can issue boxes' certificates and no further authority."""
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _authority(
-        _base(_name(name), key.public_key(), root.certificate.subject, root.key, days), path_length=0
-    ).add_extension(x509.ExtendedKeyUsage([EXTENDED_KEY_USAGE[purpose]]), critical=False)
+    builder = _authority(_below(root, name, key.public_key(), days), path_length=0).add_extension(
+        x509.ExtendedKeyUsage([EXTENDED_KEY_USAGE[purpose]]), critical=False
+    )
     return Authority(key, (_with_status(builder, status).sign(root.key, hashes.SHA256()), *root.chain))
 
 
@@ -100,7 +100,7 @@ def create_signer(root: Authority, name: str, usage: x509.ObjectIdentifier, *, d
     """A key of the organisation that signs for `usage` and nothing else, below `root` itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
-        _base(_name(name), key.public_key(), root.certificate.subject, root.key, days)
+        _below(root, name, key.public_key(), days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(SIGNATURE_ONLY, critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
@@ -115,6 +115,7 @@ def issue_leaf(
     *,
     purpose: Purpose = Purpose.PRODUCTION,
     days: int = 397,
+    until: datetime.datetime | None = None,
     box: str = "",
     status: StatusReference | None = None,
 ) -> tuple[x509.Certificate, ...]:
@@ -125,7 +126,8 @@ def issue_leaf(
         key: the box's public key.
         name: common name.
         purpose: which verdicts the key may sign.
-        days: how long it is valid; never longer than the authority's own certificate.
+        days: how long it is valid.
+        until: when it ends at the latest, whatever `days` says: no verifier takes it after the authority's own end.
         box: the box's UEID in hexadecimal, as the subject's serialNumber (X.520, as IEEE 802.1AR names devices).
         status: its place in the status list.
 
@@ -135,7 +137,7 @@ def issue_leaf(
     if algorithm_of(key) is None:
         raise InputError("a box's key is P-256 or Ed25519")
     builder = (
-        _base(_name(name, box), key, authority.certificate.subject, authority.key, days)
+        _base(_name(name, box), key, authority.certificate.subject, authority.key, days, until)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(SIGNATURE_ONLY, critical=True)
         .add_extension(x509.ExtendedKeyUsage([EXTENDED_KEY_USAGE[purpose]]), critical=True)
@@ -157,10 +159,22 @@ def _name(text: str, box: str = "") -> x509.Name:
     return x509.Name(names)
 
 
+def _below(root: Authority, name: str, key: VerdictKey, days: int) -> x509.CertificateBuilder:
+    """For a key of the organisation itself; never valid longer than the root is."""
+    until = root.certificate.not_valid_after_utc
+    return _base(_name(name), key, root.certificate.subject, root.key, days, until)
+
+
 def _base(
-    subject: x509.Name, key: VerdictKey, issuer: x509.Name, issuer_key: ec.EllipticCurvePrivateKey, days: int
+    subject: x509.Name,
+    key: VerdictKey,
+    issuer: x509.Name,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    days: int,
+    until: datetime.datetime | None = None,
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    end = now + datetime.timedelta(days=days)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -168,7 +182,7 @@ def _base(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_after(end if until is None else min(end, until))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )

@@ -70,7 +70,8 @@ class BoxFolder:
 
     def current(self) -> Path | None:
         """The generation that signs now."""
-        return self.production.resolve() if self.production.is_dir() else None
+        # By its name: below a state folder that is a link, `resolve` would lead to none of `generations`.
+        return self.keys / self.production.resolve().name if self.production.is_dir() else None
 
     def waiting(self) -> Path | None:
         """A generation newer than the one that signs, which has asked for a certificate."""

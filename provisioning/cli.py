@@ -6,6 +6,7 @@ done, 1: what was asked does not hold, 2: something has to be put right first (o
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -61,6 +62,10 @@ def main() -> None:
     except VouchboxError as error:
         click.echo(f"vouchbox-provision: {error}", err=True)
         sys.exit(error.exit_code)
+    except PermissionError as error:
+        advice = "look at its owner and mode" if os.geteuid() == 0 else "run this as root (sudo)"
+        click.echo(f"vouchbox-provision: {error.filename or 'this'}: {error.strerror}; {advice}", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

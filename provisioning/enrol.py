@@ -15,10 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from device.certificates import Purpose, key_id, verdict_purpose
+from device.certificates import Purpose, der, key_id, verdict_purpose
 from device.config import Config
-from device.errors import ConfigurationError, InputError
+from device.errors import ConfigurationError, InputError, ProtocolViolation
 from device.notary.keystore.file import read_private
+from device.protocol import NOTARY_MESSAGES, Key, encode
 from device.verify import certificate_path
 from provisioning.authority import pem
 from provisioning.box import REQUEST_FILE, TRANSPORT_FILE, BoxFolder, change_config
@@ -55,11 +56,11 @@ def install_bundle(box: BoxFolder, bundle: Bundle, now: datetime.datetime | None
             clear_parts(place)
         check_chain(chain, moment)
         _keep_pseudonym_key(box, folder, bundle)
-        before = (folder / "chain.pem").read_bytes() if (folder / "chain.pem").exists() else b""
-        if before != pem(chain):
-            write_atomic(folder / "chain.pem", pem(chain))
-            write_atomic(folder / "root.pem", pem(chain[-1:]))
-        moved = box.current() != folder.resolve()
+        before = _bytes(folder / "chain.pem")
+        for name, wanted in (("root.pem", pem(chain[-1:])), ("chain.pem", pem(chain))):
+            if _bytes(folder / name) != wanted:
+                write_atomic(folder / name, wanted)
+        moved = box.current() != folder
         if box.production.is_dir() and not box.production.is_symlink():
             raise ConfigurationError(f"{box.production} was not made by this tool; wipe the box, or move it away")
     after = change_config(box, lambda config: _with_issuer(config, bundle.issuer))
@@ -91,6 +92,23 @@ def check_chain(chain: tuple[x509.Certificate, ...], moment: datetime.datetime) 
         )
     if chain[-1].subject != chain[-1].issuer or not certificate_path(list(chain), chain[-1:], moment):
         raise InputError("these certificates do not lead from the box's to a root; ask the authority again")
+    _require_telling(chain)
+
+
+def _require_telling(chain: tuple[x509.Certificate, ...]) -> None:
+    """The notary tells the gateway its key and chain in one message, or does not start."""
+    told = Key(key_id(chain[0].public_key()), tuple(map(der, chain)), development=False)  # type: ignore[arg-type]
+    try:
+        NOTARY_MESSAGES.decode(encode(told))
+    except ProtocolViolation as error:
+        raise InputError(
+            f"these {len(chain)} certificates do not fit into a message of the notary: a root with an RSA key of 4096 "
+            "bits is too long; use a shorter chain, or EC keys"
+        ) from error
+
+
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
 
 
 def _folder_of(box: BoxFolder, leaf: x509.Certificate) -> Path:

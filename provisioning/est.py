@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import http.client
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,14 +64,20 @@ class EstClient:
     """
 
     def __init__(self, service: Service, authorization: str = "") -> None:
-        target = urlsplit(service.url)
+        try:
+            target = urlsplit(service.url)
+            port = target.port or 443
+        except ValueError as error:
+            raise ConfigurationError(f"{service.url!r} is no address of an enrolment service: {error}") from error
         if target.scheme != "https" or not target.hostname:
             raise ConfigurationError(f"{service.url!r}: an enrolment service's address begins with https://")
         if not service.ca and not service.fingerprint:
             raise ConfigurationError(
                 "say how the service is known: --ca FILE, or --fingerprint of its certificate (SHA-256)"
             )
-        self._host, self._port = target.hostname, target.port or 443
+        if service.fingerprint and not re.fullmatch(r"[0-9a-f]{64}", _plain(service.fingerprint)):
+            raise ConfigurationError(f"the fingerprint {service.fingerprint!r} is no SHA-256: 64 hexadecimal digits")
+        self._host, self._port = target.hostname, port
         self._path = target.path.rstrip("/") if WELL_KNOWN in target.path else target.path.rstrip("/") + WELL_KNOWN
         self._service = service
         self._authorization = authorization
@@ -114,7 +121,7 @@ class EstClient:
             connection.request(method, f"{self._path}/{operation}", body, headers)
             answer = connection.getresponse()
             data = answer.read(MAX_BUNDLE + 1)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise PeerError(f"{self._service.url} broke off: {error}; run this again") from error
         finally:
             connection.close()
@@ -136,7 +143,7 @@ class EstClient:
                 context.load_cert_chain(self._service.client)
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT, context=context)
             connection.connect()
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, UnicodeError) as error:  # a host name can be more than a name server is asked for
             raise PeerError(f"cannot reach {self._service.url}: {error}; address, network, and --ca right?") from error
         if self._service.fingerprint:
             self._require_fingerprint(connection)
@@ -145,12 +152,16 @@ class EstClient:
     def _require_fingerprint(self, connection: http.client.HTTPSConnection) -> None:
         assert isinstance(connection.sock, ssl.SSLSocket)
         found = hashlib.sha256(connection.sock.getpeercert(binary_form=True) or b"").hexdigest()
-        wanted = self._service.fingerprint.replace(":", "").lower()
+        wanted = _plain(self._service.fingerprint)
         if not hmac.compare_digest(found, wanted):
             connection.close()
             raise PeerError(
                 f"{self._service.url} is not the service that was named: its certificate is {found}, not {wanted}"
             )
+
+
+def _plain(fingerprint: str) -> str:
+    return fingerprint.replace(":", "").lower()
 
 
 def basic(name: str, secret: str) -> str:

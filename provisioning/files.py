@@ -6,6 +6,7 @@ folder), so that a technician who pulls the plug finds the old state or the new 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -17,6 +18,8 @@ from typing import Final
 from device.errors import ConfigurationError, InputError
 
 _MARK: Final = ".part-"
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""What file systems without hard links answer (FAT, as on most sticks)."""
 
 
 def write_atomic(
@@ -47,7 +50,7 @@ def write_once(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
         if path.exists():
             return False
         _write(part, data, mode)
-        os.link(part, path)
+        _take(part, path)
         sync_folder(path.parent)
     except FileExistsError:
         return False
@@ -122,6 +125,18 @@ def read_limited(path: Path, limit: int, what: str) -> bytes:
     if not data.strip():
         raise InputError(f"{path} is empty; it should be {what}")
     return data
+
+
+def _take(part: Path, path: Path) -> None:
+    """Gives `part` its name. Raises `FileExistsError` if somebody else has it."""
+    try:
+        os.link(part, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # The name is taken first and filled then: cut off in between, the file is empty, and not half of one.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        part.replace(path)
 
 
 def _part(path: Path) -> Path:

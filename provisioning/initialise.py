@@ -7,6 +7,7 @@ start. Run again with the same answers it changes nothing; with other answers it
 from __future__ import annotations
 
 import secrets
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from device.notary.box import load_box
 from device.notary.keystore.pcrs import parse_pcrs
 from device.notary.keystore.tpm import chosen_pcrs
 from device.notary.pseudonym import KEY_BYTES
-from provisioning.box import REQUEST_FILE, BoxFolder, Stage, change_config
+from provisioning.box import REQUEST_FILE, BoxFolder, Stage, change_config, require_unsealed
 from provisioning.files import clear_parts, write_once
 from provisioning.keymaking import best_keystore, new_generation
 from provisioning.ownership import NOTARY, acting_as, give_to, service_users
@@ -49,19 +50,22 @@ def initialise(
         box: may be bare.
         name: the box's name, in its certificate.
         camera: as `vision.camera` in the configuration; empty leaves what is there.
-        keystore: as `notary.keystore`; empty leaves what is there, and takes the best on a bare box.
+        keystore: as `notary.keystore`; empty leaves what is there, and takes the best on a bare box that names none.
         state: the state folder; empty leaves what is there.
         pcrs: registers that a new TPM key is bound to, as `0,2,7`; empty binds it to the TPM alone.
 
     Raises:
-        ConfigurationError: the box is another one already, or something cannot be written.
+        ConfigurationError: the box is another one already, it is sealed with another camera, or something cannot be
+            written.
         KeyStoreError: the key store refuses.
     """
     check_name(name)
     before = box
     if box.stage() is not Stage.BARE:
         _require_same(box, name, keystore, pcrs)
-    chosen = keystore or (best_keystore() if not box.file.exists() else box.config.notary.keystore)
+    if camera and camera != box.config.vision.camera:
+        require_unsealed(box, "another camera")
+    chosen = keystore or _keystore(box)
     if box.config.sealed is None:
         box = change_config(box, lambda config: _configured(config, camera, chosen, state))
     _folders(box)
@@ -101,6 +105,12 @@ def _require_same(box: BoxFolder, name: str, keystore: str, pcrs: str) -> None:
             raise ConfigurationError(
                 f"this box's key is bound to {f'PCRs {bound}' if bound else 'no PCRs'}; wipe it to begin with others"
             )
+
+
+def _keystore(box: BoxFolder) -> str:
+    """What the box has or its configuration names; else the best: an installer writes a file that names none."""
+    named = box.file.exists() and "keystore" in tomllib.loads(box.file.read_text(encoding="utf-8")).get("notary", {})
+    return box.config.notary.keystore if named or box.stage() is not Stage.BARE else best_keystore()
 
 
 def _configured(config: Config, camera: str, keystore: str, state: str) -> Config:

@@ -16,10 +16,13 @@
 #
 # A new version gets an environment of its own beside the old one; /opt/vouchbox/current is the one that runs.
 set -euo pipefail
+# The services read what root puts here; root's own mask may keep it from them.
+umask 022
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 action=install camera='' listen='' wheels='' models='' wheel='' root='' packages=yes start=yes wipe=no stage=''
-units=(vouchbox.target vouchbox-{vision,notary,gateway}.{socket,service})
+services=(vouchbox-{vision,notary,gateway}.service)
+units=(vouchbox.target vouchbox-{vision,notary,gateway}.socket "${services[@]}" vouchbox-renew.{timer,service})
 
 say() { printf 'vouchbox: %s\n' "$*"; }
 fail() { printf 'vouchbox: %s\n' "$*" >&2; exit 2; }
@@ -56,7 +59,7 @@ uninstall() {
   done
   rm -f "$root/etc/sysusers.d/vouchbox.conf" "$root/etc/tmpfiles.d/vouchbox.conf"
   rm -f "$root/usr/local/bin/vouchbox" "$root/usr/local/bin/vouchbox-provision"
-  rm -rf "$root/opt/vouchbox"
+  rm -rf "$root/opt/vouchbox" "$root/var/lib/systemd/timers/stamp-vouchbox-renew.timer"
   if booted; then systemctl daemon-reload; rm -rf /run/vouchbox; fi
   if [ "$wipe" = yes ]; then
     rm -rf "$root/var/lib/vouchbox" "$root/etc/vouchbox"
@@ -110,9 +113,13 @@ install_environment() {
     in_target "$target/bin/python" -m pip --disable-pip-version-check install --quiet --ignore-installed --only-binary=:all: \
       --require-hashes "${options[@]}" -r "$inside/requirements.lock"
     in_target "$target/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps "$inside/$wheel"
-    in_target "$target/bin/python" -m provisioning.lean
-    touch "$root$target/.complete"
+  elif [ -z "$models" ]; then
+    # Complete, and so without pip, which a model that was taken away since may need again.
+    in_target "$target/bin/python" -m ensurepip >/dev/null 2>&1 || true
   fi
+  install_models "$target" "$inside"
+  in_target "$target/bin/python" -m provisioning.lean
+  touch "$root$target/.complete"
   ln -sfn "$target" "$root/opt/vouchbox/next" && mv -T "$root/opt/vouchbox/next" "$root/opt/vouchbox/current"
   mkdir -p "$root/usr/local/bin"
   ln -sf /opt/vouchbox/current/bin/vouchbox /opt/vouchbox/current/bin/vouchbox-provision "$root/usr/local/bin/"
@@ -120,13 +127,35 @@ install_environment() {
   trap - EXIT
 }
 
+# With the source's time in it and not the build's: of the same source it is the same, and so is the environment's name.
 in_place_wheel() {
   [ -f "$here/setup.py" ] || fail "this is no checkout: name the product's wheel with --wheel"
   local tools=$1/tools
+  export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(source_time)}
+  rm -rf "$here/build"
   python3 -m venv "$tools"
   "$tools/bin/pip" --disable-pip-version-check wheel --quiet --no-deps -w "$1" "$here" >"$1/build.log" 2>&1 ||
     { cat "$1/build.log" >&2; fail "the product's wheel cannot be built"; }
   rm -rf "$tools" "$here/build"
+}
+
+# Of the newest commit; without git, or in a checkout of somebody else's, of the newest file.
+source_time() {
+  git -C "$here" log -1 --format=%ct 2>/dev/null ||
+    find "$here"/{device,models,provisioning,setup.py} -name __pycache__ -prune -o -type f -printf '%T@\n' |
+    sort -n | tail -n 1 | cut -d. -f1
+}
+
+# Into the state folder, where every version looks. Those that lie in others' wheels are fetched by pip, with which the
+# environment therefore still has to be; a stick's files go with the stage.
+install_models() { # ENVIRONMENT STAGE, as the target sees them
+  local environment=()
+  mkdir -p "$root/var/lib/vouchbox/models"
+  if [ -n "$models" ]; then
+    cp -r "$models" "$stage/models"
+    environment=(VOUCHBOX_MODEL_MIRROR="$2/models")
+  fi
+  in_target env "${environment[@]}" "$1/bin/vouchbox" models install --into /var/lib/vouchbox/models
 }
 
 install_units() {
@@ -136,7 +165,8 @@ install_units() {
   install -m 644 "$here/systemd/tmpfiles.d/vouchbox.conf" "$root/etc/tmpfiles.d/"
   for unit in "${units[@]}"; do
     install -m 644 "$here/systemd/$unit" "$root/etc/systemd/system/"
-    [ "${unit##*.}" = service ] || continue
+  done
+  for unit in "${services[@]}"; do
     folder=$root/etc/systemd/system/$unit.d
     if [ "$(in_target systemctl --version | awk 'NR==1 {print $2}')" -ge 254 ]; then
       mkdir -p "$folder" && install -m 644 "$here/systemd/drop-ins/back-off.conf" "$folder/"
@@ -172,26 +202,17 @@ TOML
   say "wrote /etc/vouchbox/config.toml"
 }
 
-install_models() {
-  local environment=()
-  if [ -n "$models" ]; then
-    cp -r "$models" "$root/opt/vouchbox/models-source"
-    environment=(VOUCHBOX_MODEL_MIRROR=/opt/vouchbox/models-source)
-  fi
-  in_target env "${environment[@]}" /opt/vouchbox/current/bin/vouchbox models install --into /var/lib/vouchbox/models
-  rm -rf "$root/opt/vouchbox/models-source"
-}
-
 if [ "$action" = uninstall ]; then uninstall; exit 0; fi
 [ "$packages" = no ] || install_packages
 mkdir -p "$root/opt/vouchbox/releases"
 install_environment
 install_units
 install_configuration
-install_models
 if booted; then
   systemctl daemon-reload
   systemctl enable --quiet "${units[@]}"
+  # Whatever else is to wait: it does nothing on a box that has no certificate.
+  systemctl start vouchbox-renew.timer
   [ "$start" = no ] || systemctl restart vouchbox.target
 else
   in_target systemctl enable --quiet "${units[@]}"

@@ -59,10 +59,15 @@ RENEW_SHARE: Final = 1 / 3
 _FOLDERS: Final = {Purpose.PRODUCTION: "issuing", Purpose.DEVELOPMENT: "development"}
 
 
+_LONGEST_NAME: Final = 64 - len(" DEVELOPMENT boxes")
+"""Bytes of the organisation's name: its certificates' common names (RFC 5280, ub-common-name: 64) begin with it, and no
+more than this follows."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`authority.toml`."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: Annotated[str, Meta(min_length=1, max_length=_LONGEST_NAME)]
     issuer: Annotated[str, Meta(min_length=1, max_length=256)]
     status_uri: Annotated[str, Meta(pattern=r"^https?://", max_length=512)]
     box_days: Annotated[int, Meta(ge=1, le=1827)] = 397
@@ -79,14 +84,33 @@ class Created:
     changed: bool
 
 
+def make_settings(*, name: str, issuer: str, status_uri: str, box_days: int) -> Settings:
+    """Checked values. Raises `InputError` that names the one that is out of its bounds."""
+    values = {"name": name, "issuer": issuer, "status_uri": status_uri, "box_days": box_days}
+    try:
+        settings = msgspec.convert(values, Settings)
+    except msgspec.ValidationError as error:
+        raise InputError(f"no authority can be made with these settings: {error}") from error
+    if len(name.encode()) > _LONGEST_NAME:
+        raise InputError(
+            f"the name {name!r} has {len(name.encode())} bytes; a certificate has room for {_LONGEST_NAME}"
+        )
+    return settings
+
+
 def create_office(folder: Path, settings: Settings, passphrase: bytes | None, *, root_days: int = 7305) -> Created:
     """A new authority, all of it or nothing; one of the same settings that is there already is left alone.
 
     Raises:
-        ConfigurationError: another authority is there, or the folder cannot be written.
+        ConfigurationError: another authority is there, or a folder that is none (a disk's own, where it is mounted), or
+            the folder cannot be written.
     """
     root_file = folder / "root" / "chain.pem"
     if folder.exists():
+        if not (folder / "authority.toml").exists():
+            raise ConfigurationError(
+                f"{folder} is there and is no authority; name a folder that is not there yet, as {folder / 'authority'}"
+            )
         if read_settings(folder) != settings:
             raise ConfigurationError(f"{folder} is an authority with other settings; choose another folder")
         return Created(folder, root_file, _fingerprint(root_file), changed=False)
@@ -195,6 +219,7 @@ class Office:
                 request.name,
                 purpose=purpose,
                 days=self.settings.box_days,
+                until=authority.certificate.not_valid_after_utc,
                 box=request.box,
                 status=StatusReference(place, self.settings.status_uri),
             )[0]

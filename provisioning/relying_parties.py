@@ -42,6 +42,9 @@ class PartiesFile:
 
         Returns:
             Whether anything changed, and the new token; empty if it was registered already, for it is kept nowhere.
+
+        Raises:
+            ConfigurationError: the token file holds another relying party's token, or none.
         """
         before = self._one(wanted.id)
         if before is not None:
@@ -50,16 +53,22 @@ class PartiesFile:
                 self._write(tuple(after if party.id == after.id else party for party in self.all()))
             return after != before, ""
         token = _token(token_file)
+        self._require_not_anothers(token, wanted.id)
         self._write((*self.all(), msgspec.structs.replace(wanted, token_sha256=token_digest(token))))
         return True, token
 
     def rotate(self, id: str, token_file: Path | None = None) -> str:
-        """A new token; the old one ends at once. Raises `ConfigurationError` if nobody has this id."""
+        """A new token; the old one ends at once.
+
+        Raises:
+            ConfigurationError: nobody has this id, or the token file holds another relying party's token.
+        """
         before = self._one(id)
         if before is None:
             raise ConfigurationError(f"no relying party is called {id!r}; `relying-party list` names them")
-        if token_file is not None:
-            token_file.unlink(missing_ok=True)
+        if token_file is not None and token_file.exists():
+            self._require_not_anothers(token_file.read_text(encoding="ascii", errors="replace").strip(), id)
+            token_file.unlink()
         token = _token(token_file)
         after = msgspec.structs.replace(before, token_sha256=token_digest(token))
         self._write(tuple(after if party.id == id else party for party in self.all()))
@@ -72,6 +81,12 @@ class PartiesFile:
             return False
         self._write(kept)
         return True
+
+    def _require_not_anothers(self, token: str, id: str) -> None:
+        """It is told once: two who had the same could not be told apart, and a file that goes takes it along."""
+        owner = next((party.id for party in self.all() if party.token_sha256 == token_digest(token)), id)
+        if owner != id:
+            raise ConfigurationError(f"the token file holds the token of {owner!r}: name another file for {id!r}")
 
     def _one(self, id: str) -> RelyingParty | None:
         return next((party for party in self.all() if party.id == id), None)

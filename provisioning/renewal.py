@@ -116,14 +116,15 @@ def retire_old_keys(box: BoxFolder) -> int:
     """
     store = box.store()
     current = box.current()
-    if store is None or current is None:
+    generations = box.generations()
+    if store is None or current not in generations:
         raise ConfigurationError("this box has no key that signs")
     with acting_as(NOTARY):
         try:
             store.sign(b"vouchbox: does the new key sign?")
         finally:
             store.close()
-        old = [folder for folder in box.generations() if folder != current]
+        old = generations[: generations.index(current)]  # a newer one waits for its certificate
         for folder in old:
             (folder / "key.pem").unlink(missing_ok=True)  # the secret first
             shutil.rmtree(folder)

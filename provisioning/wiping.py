@@ -14,6 +14,7 @@ from device.config import Config, NotaryConfig
 from device.errors import KeyStoreError
 from device.gateway.auth import relying_parties_file
 from device.notary.ledger import Ledger
+from device.notary.requesters import requesters_file
 from device.notary.seal import Mark, append_mark, last_mark
 from provisioning.box import BoxFolder, change_config
 from provisioning.ownership import NOTARY, acting_as
@@ -45,7 +46,7 @@ def wipe(box: BoxFolder, *, ledger: bool, models: bool, run: Run = run_command) 
             done += _files("identity", [box.config.state / "ueid"])
             if ledger:
                 done += _files("ledger", [box.config.state / name for name in _LEDGER_FILES])
-        done += _files("relying parties", [relying_parties_file(box.config)])
+        done += _files("relying parties", [relying_parties_file(box.config), requesters_file(box.config)])
         done += _folder("notes", box.notes)
         if models:
             done += _folder("models", box.config.state / "models")

@@ -18,7 +18,7 @@ from provisioning.codes import plain, shown_code
 from provisioning.commands.common import AUTHORITY, confirm, json_option, say, yes_option
 from provisioning.est import read_secret
 from provisioning.files import read_limited, write_atomic
-from provisioning.office import Office, Settings, create_office
+from provisioning.office import Office, create_office, make_settings
 from provisioning.request import MAX_REQUEST, check_name, parse_request
 from provisioning.status_list import sign_status_list
 
@@ -51,10 +51,9 @@ def create(
     """Root, issuing and status keys, and the registry: all of it, or nothing."""
     if not status_uri.startswith(("http://", "https://")):
         raise InputError(f"--status-uri {status_uri!r} is no web address")
+    settings = make_settings(name=name, issuer=issuer, status_uri=status_uri, box_days=box_days)
     passphrase = read_secret(passphrase_file).encode() if passphrase_file is not None else None
-    made = create_office(
-        folder, Settings(name=name, issuer=issuer, status_uri=status_uri, box_days=box_days), passphrase
-    )
+    made = create_office(folder, settings, passphrase)
     facts = {"folder": str(folder), "root": str(made.root), "root_sha256": made.fingerprint, "changed": made.changed}
     lines = [
         f"{name}: {'created' if made.changed else 'was there already'} in {folder}",

@@ -70,11 +70,14 @@ def enrol(
             raise InputError("either --code or --password-file")
         name = username or box_name(box)
         kind = "est" if password_file is not None or client else "code"
+        ca, client = _absolute(ca), _absolute(client)
         way = Way(kind=kind, url=service, ca=ca, fingerprint=fingerprint, username=name, client=client)
         secret = code or (read_secret(password_file) if password_file is not None else "")
         given = _ask(box, way, basic(name, secret) if secret else "", wait=wait)
     enrolled = install_bundle(box, given)
     keep_way(box, way)
+    if len(box.generations()) > 1:
+        retire_old_keys(box)
     restarted = enrolled.changed and restart_notary()
     _tell(
         enrolled,
@@ -127,6 +130,11 @@ def renew(
     enrolled = install_bundle(box, ask_service(way, folder, authorization, again=True))
     retire_old_keys(box)
     _tell(enrolled, restarted=restart_notary(), as_json=as_json, next_step="")
+
+
+def _absolute(file: str) -> str:
+    """A renewal by the timer begins in another folder."""
+    return str(Path(file).absolute()) if file else ""
 
 
 def _ask(box: BoxFolder, way: Way, authorization: str, *, wait: bool) -> Bundle:

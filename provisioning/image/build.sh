@@ -68,7 +68,7 @@ mmdebstrap --variant=minbase --architectures="$arch" --components="$components" 
 
 "$repository/provisioning/install.sh" --root "$root" --no-packages "${options[@]}"
 cp -r "$here/files/." "$root/"
-units=(vouchbox-first-boot.service vouchbox-enrol.service vouchbox-renew.timer)
+units=(vouchbox-first-boot.service vouchbox-enrol.service)
 if [ "${target##*.}" = img ]; then
   cp -r "$here/files-disk/." "$root/"
   units+=(vouchbox-grow.service systemd-networkd.service systemd-resolved.service)

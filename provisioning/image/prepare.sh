@@ -63,9 +63,8 @@ RemainAfterExit=yes
 WantedBy=multi-user.target
 UNIT
 wants=$root/etc/systemd/system/multi-user.target.wants
-mkdir -p "$wants" "$root/etc/systemd/system/timers.target.wants"
+mkdir -p "$wants"
 for unit in vouchbox-install vouchbox-first-boot vouchbox-enrol; do
   ln -sf "/etc/systemd/system/$unit.service" "$wants/$unit.service"
 done
-ln -sf /etc/systemd/system/vouchbox-renew.timer "$root/etc/systemd/system/timers.target.wants/vouchbox-renew.timer"
 printf 'vouchbox: %s installs Vouchbox at its first start\n' "$root"

@@ -60,3 +60,26 @@ def test_a_rollout_stops_at_the_first_failure() -> None:
     assert "max_fail_percentage: 0" in rollout
     assert "any_errors_fatal: true" in rollout
     assert "serial:" in rollout
+
+
+def names_in(tasks: str) -> list[str]:
+    """The names of a file's tasks, in order."""
+    text = (FLEET / f"roles/vouchbox/tasks/{tasks}.yml").read_text()
+    return re.findall(r"^ *- name: (.*)$", text, re.MULTILINE)
+
+
+def test_what_is_cut_off_is_known_to_the_next_run() -> None:
+    """Noted before the box is opened or switched, and forgotten once it runs again."""
+    assert names_in("policies_use") == [
+        *("Note what the box was", "Stop", "Open it", "Use them", "Seal it again", "Restart", "Forget what is done")
+    ]
+    upgrade = names_in("upgrade")
+    steps = ["Note the switch", "Switch to the new version", "Restart", "Look", "Clear up"]
+    assert [name for name in upgrade if name in steps] == steps
+    for tasks in ("upgrade", "policies"):
+        assert names_in(tasks)[-1] == "Look at it, changed or not"
+
+
+def test_a_head_is_kept_before_the_box_is_doubted() -> None:
+    head = names_in("head")
+    assert head.index("Keep the head") < head.index("The ledger was not rewritten") < head.index("It is the newest")

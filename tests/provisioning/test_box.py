@@ -13,7 +13,10 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 
 from device.config import load_config
 from device.errors import ConfigurationError, InputError, LedgerError
@@ -25,7 +28,7 @@ from device.notary.requesters import load_requesters, public_pem
 from device.notary.seal import Mark, last_mark, require_seal
 from device.protocol import CameraKind
 from device.status_list import StatusReference
-from provisioning.authority import issue_leaf, pem
+from provisioning.authority import Authority, create_root, issue_leaf, pem
 from provisioning.box import Stage, change_config
 from provisioning.enrol import check_chain
 from provisioning.office import Office
@@ -85,6 +88,45 @@ def test_a_key_store_that_is_not_there_leaves_no_box(bench: Bench) -> None:
     assert list((bench.state / "keys").glob("generation-*")) == []
     bench.init()
     assert bench.box.stage() is Stage.INITIALISED
+
+
+def test_an_installer_that_names_no_key_store_leaves_the_best(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """install.sh writes a configuration before anybody says `init`."""
+    monkeypatch.setattr("provisioning.initialise.best_keystore", lambda: "best")
+    bench.config.parent.mkdir()
+    bench.config.write_text(f'[box]\nstate = "{bench.state}"\n[vision]\ncamera = "{CAMERA}"\n')
+    assert "notary.keystore 'best'" in str(bench.run("init", "--name", "box-1").exception)
+    bench.config.write_text(f'[box]\nstate = "{bench.state}"\n[notary]\nkeystore = "file"\n')
+    assert bench.facts("init", "--name", "box-1")["keystore"] == "file"
+    assert bench.facts("init")["keystore"] == "file", "not chosen again"
+
+
+def test_the_camera_of_a_sealed_box_stays(bench: Bench) -> None:
+    bench.enrol()
+    bench.seal()
+    before = bench.config.read_bytes()
+    result = bench.run("init", "--name", "box-1", "--camera", "v4l2:/dev/video5")
+    assert (result.exit_code, "unseal" in str(result.exception)) == (2, True)
+    assert not bench.facts("init", "--name", "box-1", "--camera", CAMERA)["changed"]
+    assert bench.config.read_bytes() == before
+
+
+@pytest.mark.parametrize(("user", "advice"), [(1000, "run this as root (sudo)"), (0, "look at its owner and mode")])
+def test_who_may_not_is_told_so_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], user: int, advice: str
+) -> None:
+    from provisioning import cli
+
+    def refused(**_options: object) -> None:
+        raise PermissionError(13, "Permission denied", "/var/lib/vouchbox/keys")
+
+    monkeypatch.setattr(cli, "provision", refused)
+    monkeypatch.setattr(cli.os, "geteuid", lambda: user)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said == f"vouchbox-provision: /var/lib/vouchbox/keys: Permission denied; {advice}\n"
 
 
 # --- enrol -----------------------------------------------------------------------------------------------------------
@@ -154,6 +196,32 @@ def test_a_chain_that_no_verifier_would_take(bench: Bench, office: Office) -> No
     assert pem(good)
 
 
+def test_a_chain_that_the_notary_could_not_tell_the_gateway(bench: Bench) -> None:
+    """An organisation's root with a long RSA key: refused here, and not only when the notary starts."""
+    key, root_key = ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 4096)
+    units = [f"{number:02}" + 62 * "x" for number in range(12)]
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit) for unit in units])
+    now = datetime.datetime.now(datetime.UTC)
+    constraints = create_root("x").certificate.extensions
+    builder = x509.CertificateBuilder(name, name, root_key.public_key(), 1, now, now + datetime.timedelta(days=9))
+    for kind in (x509.BasicConstraints, x509.KeyUsage):
+        builder = builder.add_extension(constraints.get_extension_for_class(kind).value, critical=True)
+    root = builder.sign(root_key, hashes.SHA256())
+    chain = issue_leaf(Authority(root_key, (root,)), key.public_key(), "Box")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="EC keys"):
+        check_chain(chain, now + datetime.timedelta(minutes=1))
+
+
+def test_a_root_that_was_not_written_is_written_by_the_next_run(bench: Bench) -> None:
+    """The power went between the two files: releases are verified with the root."""
+    bench.enrol()
+    root = bench.state / "keys" / "production" / "root.pem"
+    before = root.read_bytes()
+    root.unlink()
+    bench.facts("enrol", "--bundle", bench.bundle)
+    assert root.read_bytes() == before
+
+
 BY_NETWORK = ("--service", "https://y")
 
 
@@ -216,6 +284,22 @@ def test_a_token_file_is_there_before_it_counts(bench: Bench) -> None:
     bench.facts(*ADD, "--token-file", file)
     gateway = RelyingParties(bench.state / "relying-parties.toml")
     assert gateway.authenticate(file.read_text().strip()) is not None
+
+
+def test_a_token_file_is_one_relying_partys(bench: Bench) -> None:
+    bench.init()
+    file = bench.folder / "token"
+    bench.facts(*ADD, "--token-file", file)
+    before = file.read_bytes()
+    other = ("shop", *ADD[3:], "--token-file", file)
+    result = bench.run("relying-party", "add", *other)
+    assert (result.exit_code, "holds the token of 'bank'" in str(result.exception)) == (2, True)
+    bench.facts("relying-party", "add", "shop", *ADD[3:])
+    result = bench.run("relying-party", "rotate", "shop", "--yes", "--token-file", file)
+    assert (result.exit_code, file.read_bytes()) == (2, before)
+    assert len(bench.run("relying-party", "list", "--json").stdout.splitlines()) == 2
+    bench.facts("relying-party", "rotate", "bank", "--yes", "--token-file", file)
+    assert file.read_bytes() != before
 
 
 def test_wrong_answers_register_nobody(bench: Bench) -> None:
@@ -474,6 +558,15 @@ def test_wiped_is_nobodys(bench: Bench) -> None:
     assert before["name"] == "box-2"
     assert bench.facts("wipe", "--yes", "--ledger", "--models")["changed"]
     assert snapshot(bench.state) == {}
+
+
+def test_wiped_forgets_who_may_ask_by_code(bench: Bench, tmp_path: Path) -> None:
+    key = tmp_path / "shop.pub"
+    key.write_text(public_pem(ec.generate_private_key(ec.SECP256R1()).public_key()))
+    bench.init()
+    bench.facts(*ADD, "--request-key", str(key))
+    assert "relying parties" in bench.facts("wipe", "--yes")["destroyed"]
+    assert not (bench.state / "request-keys.toml").exists()
 
 
 def test_a_rewritten_ledger_is_found_by_an_old_verdict(bench: Bench, tmp_path: Path) -> None:

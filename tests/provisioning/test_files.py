@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 
@@ -41,6 +42,23 @@ def test_written_once(tmp_path: Path) -> None:
     assert not write_once(tmp_path / "id", b"second")
     assert (tmp_path / "id").read_bytes() == b"first"
     assert names(tmp_path) == {"id"}
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
+def test_written_once_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A stick's file system is FAT."""
+
+    def refuse(_source: Path, _target: Path) -> None:
+        raise OSError(code, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert write_once(tmp_path / "token", b"first")
+    assert not write_once(tmp_path / "token", b"second")
+    assert (tmp_path / "token").read_bytes() == b"first"
+    assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
+    assert names(tmp_path) == {"token"}
+    monkeypatch.setattr(Path, "exists", lambda _path: False)  # somebody was quicker
+    assert not write_once(tmp_path / "token", b"third")
 
 
 def test_a_folder_comes_all_at_once(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from provisioning.box import Stage
-from provisioning.renewal import retire_old_keys
 from provisioning.selftest.product import key_health, key_strength
 from tests.notary.keystore.benches import boot, new_token, new_tpm
 from tests.provisioning.conftest import Bench, facts
@@ -49,7 +48,6 @@ def renewed(bench: Bench) -> tuple[object, object]:
     bench.facts("renew", "--request", bench.request)
     facts("authority", "issue", bench.authority, bench.request)
     bench.facts("enrol", "--bundle", bench.bundle)
-    retire_old_keys(bench.box)
     return before, bench.facts("status")["kid"]
 
 

@@ -44,6 +44,8 @@ def check(bench: Bench) -> None:
     mark = last_mark(bench.state / "ledger.sqlite")
     assert mark is not None
     assert mark[0] is Mark.SEALED
+    root = (bench.authority / "root" / "chain.pem").read_bytes()
+    assert (bench.state / "keys" / "production" / "root.pem").read_bytes() == root
     office = Office(bench.authority)
     assert [issued.name for issued in office.registry.all()[2:]] == ["box-1"]
     office.close()

@@ -6,7 +6,9 @@ import json
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
+from click.testing import Result
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -43,6 +45,42 @@ def test_created_twice_is_created_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="other settings"):
         create_office(tmp_path / "a", SETTINGS, None)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def create(folder: Path, **change: str) -> Result:
+    options = {"name": "Org", "issuer": "https://o.example", "status-uri": STATUS_URI} | change
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    return run("authority", "create", folder, *words)
+
+
+@pytest.mark.parametrize("change", [{"box_days": "3650"}, {"box_days": "0"}, {"name": "x" * 47}, {"name": "ä" * 24}])
+def test_settings_that_cannot_be_are_refused_before_a_key_is_made(tmp_path: Path, change: dict[str, str]) -> None:
+    result = create(tmp_path / "a", **change)
+    assert result.exit_code == 2
+    assert isinstance(result.exception, InputError)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 46, "ä" * 23])
+def test_the_longest_name(tmp_path: Path, name: str) -> None:
+    assert create(tmp_path / "a", name=name).exit_code == 0
+    Office(tmp_path / "a").close()
+
+
+def test_a_disks_own_folder_is_not_taken(tmp_path: Path) -> None:
+    result = create(tmp_path)
+    assert result.exit_code == 2
+    assert f"as {tmp_path}/authority" in str(result.exception)
+    assert create(tmp_path / "authority").exit_code == 0
+
+
+def test_no_certificate_outlives_its_issuer(tmp_path: Path) -> None:
+    create_office(tmp_path / "a", msgspec.structs.replace(SETTINGS, box_days=1827), None, root_days=30)
+    office = Office(tmp_path / "a")
+    leaf, *above = office.issue(ask()).certificates
+    signers = [office.signer().certificate, office.release_signer().certificate]
+    office.close()
+    assert {one.not_valid_after_utc for one in (leaf, *signers)} == {above[-1].not_valid_after_utc}
 
 
 def test_keys_are_private_and_the_root_encrypted(tmp_path: Path) -> None:

@@ -33,10 +33,11 @@ from device.status_list import read_status_list
 from device.verify import verify_verdict
 from provisioning import enrolment
 from provisioning.codes import code_digest, plain, random_code, shown_code
+from provisioning.enrolment import load_way
 from provisioning.est import EstClient, PendingError, Service, basic, order_chain
 from provisioning.office import Office
 from provisioning.registry import Registry
-from provisioning.renewal import PROOF_TYPE, check_renewal, is_due, retire_old_keys, sign_renewal
+from provisioning.renewal import PROOF_TYPE, check_renewal, is_due, sign_renewal
 from provisioning.request import make_request, parse_request
 from provisioning.service import make_server, new_code, service_identity
 from tests.provisioning.conftest import Bench, facts, run
@@ -318,6 +319,18 @@ def test_the_client_wants_to_know_the_service(service: Running) -> None:
         EstClient(Service("http://127.0.0.1", fingerprint="00"))
 
 
+@pytest.mark.parametrize("url", ["https://e:84x3", "https://e:84433", "https://[e:1", "https://"])
+def test_what_is_no_address(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="address"):
+        EstClient(Service(url, fingerprint=64 * "0"))
+
+
+@pytest.mark.parametrize("fingerprint", ["00", 64 * "ä", 64 * "0" + "0"])
+def test_what_is_no_fingerprint(fingerprint: str) -> None:
+    with pytest.raises(ConfigurationError, match="64 hexadecimal digits"):
+        EstClient(Service("https://127.0.0.1:9", fingerprint=fingerprint))
+
+
 def test_nothing_is_sent_to_another_service(service: Running) -> None:
     wrong = hashlib.sha256(b"another").hexdigest()
     with pytest.raises(PeerError, match="not the service that was named"):
@@ -431,8 +444,36 @@ def test_renewed_by_file(bench: Bench) -> None:
     assert bench.facts("status")["kid"] == first
     assert run("authority", "issue", bench.authority, bench.request).exit_code == 0
     assert bench.facts("enrol", "--bundle", bench.bundle)["kid"] != first
-    assert retire_old_keys(bench.box) == 1
-    assert retire_old_keys(bench.box) == 0
+    assert [path.name for path in bench.box.generations()] == ["generation-2"]
+    assert not bench.facts("enrol", "--bundle", bench.bundle)["changed"]
+
+
+def test_renewed_below_a_state_folder_that_is_a_link(bench: Bench) -> None:
+    """A key that waits is no old key, and the one that signs is found by its name."""
+    (bench.folder / "disk").mkdir()
+    bench.state.symlink_to(bench.folder / "disk")
+    bench.enrol()
+    assert bench.box.waiting() is None
+    first = bench.bundle.read_bytes()
+    bench.facts("renew", "--request", bench.request)
+    assert run("authority", "issue", bench.authority, bench.request).exit_code == 0
+    second = bench.bundle.read_bytes()
+    for bundle, kept in ((first, ["generation-1", "generation-2"]), (second, ["generation-2"])):
+        bench.bundle.write_bytes(bundle)
+        bench.facts("enrol", "--bundle", bench.bundle)
+        assert [path.name for path in bench.box.generations()] == kept
+    assert bench.facts("status")["problems"] == []
+
+
+def test_the_way_is_kept_by_whole_paths(bench: Bench, service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timer that renews begins in another folder than the technician."""
+    bench.init()
+    code = new_code(service.office, "box-1")
+    monkeypatch.chdir(service.certificate.parent)
+    bench.facts("enrol", "--service", service.url, "--ca", service.certificate.name, "--code", code)
+    assert load_way(bench.box).ca == str(service.certificate)
+    monkeypatch.chdir("/")
+    assert bench.facts("renew")["changed"]
 
 
 def test_proofs_that_prove_nothing(bench: Bench, service: Running) -> None:

@@ -40,6 +40,7 @@ def copies(tmp_path):
     program.chmod(0o755)
     for source in UNITS.glob("vouchbox*"):
         text = source.read_text().replace("/opt/vouchbox/current/bin/python", str(program))
+        text = text.replace("/usr/local/bin/vouchbox-provision", str(program))
         (tmp_path / source.name).write_text(text)
     return tmp_path
 
@@ -47,7 +48,7 @@ def copies(tmp_path):
 @needs_analyze
 def test_systemd_finds_nothing_to_say_about_the_units(copies):
     units = sorted(path.name for path in copies.glob("vouchbox*"))
-    assert len(units) == 7
+    assert len(units) == 9
     ended = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *(f"./{unit}" for unit in units)],
         cwd=copies,
@@ -121,6 +122,11 @@ def test_the_door_to_the_network_is_loopback_unless_a_technician_says_otherwise(
     assert settings("vouchbox-gateway.socket")["ListenStream"] == ["127.0.0.1:8470"]
 
 
+def test_a_box_without_a_certificate_is_not_renewed():
+    assert settings("vouchbox-renew.service")["ConditionPathExists"] == ["/var/lib/vouchbox/keys/production"]
+    assert settings("vouchbox-renew.timer")["WantedBy"] == ["timers.target"]
+
+
 def test_vision_keeps_proc_whole_or_inference_is_four_times_slower():
     assert "ProcSubset" not in settings("vouchbox-vision.service")
 
@@ -131,4 +137,6 @@ def test_units_are_read_as_they_are_written():
         parser = configparser.ConfigParser(strict=False, interpolation=None)
         parser.optionxform = str
         parser.read(path)
-        assert set(parser.sections()) <= {"Unit", "Service", "Socket", "Install"}, json.dumps(parser.sections())
+        assert set(parser.sections()) <= {"Unit", "Service", "Socket", "Timer", "Install"}, json.dumps(
+            parser.sections()
+        )
