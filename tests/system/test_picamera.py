@@ -11,10 +11,10 @@ import time
 
 import pytest
 
+from device.evaluation.memory import proportional
 from tests.system.camera.stage import LiveStage
 from tests.system.conftest import SERVICES, installed_bottle
 from tests.system.rootfs import REPOSITORY
-from tests.system.test_box import pss
 from tests.system.test_failures import open_when_free, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
@@ -71,7 +71,7 @@ def stage(box_with_a_camera):
 
 def told_pss(box, when):
     """The three services' memory in MB, printed."""
-    sizes = {service: pss(box.bottle.outer_pids(f"vouchbox-{service}")) for service in SERVICES}
+    sizes = {service: sum(map(proportional, box.bottle.outer_pids(f"vouchbox-{service}"))) for service in SERVICES}
     told = ", ".join(f"{name} {size:.0f}" for name, size in sizes.items())
     print(f"PSS in MB with picamera2, {when}: {sum(sizes.values()):.0f}: {told}")
     return sum(sizes.values())
