@@ -10,15 +10,18 @@ import time
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
+from device.channel import Channel
 from device.codes import Kind, token_from
 from device.gateway.languages import ORDER, languages
-from device.protocol import Guidance, Health
+from device.protocol import Guidance, Health, Message
 from device.vision.document.barcode import read_barcodes
 from tests.browser.screen import SIZES, Screen
 from tests.gateway.conftest import Box
+from tests.gateway.scripted_notary import opened, send_verdict, wait_for_end
 from tests.gateway.test_kiosk_codes import PROOF, VERDICT, scans
 from tests.gateway.test_operator import REPORT, run_one
 
@@ -109,4 +112,28 @@ def test_a_press_stops_the_codes(box: Box, browser: Any) -> None:
     assert screen.page.get_attribute("#code", "src") == first
     screen.page.click("#next")
     assert screen.page.get_attribute("#code", "src") != first
+    screen.close()
+
+
+def test_what_the_person_before_ticked_is_not_ticked_for_the_next(box: Box, browser: Any) -> None:
+    """They follow each other without the idle page in between: the next one was asked for before they were done."""
+
+    def script(channel: Channel, _request: Message) -> None:
+        channel.send(msgspec.structs.replace(opened(consent=True), proof=True))
+        wait_for_end(channel)
+        send_verdict(channel)
+
+    box.notary.script = script
+    screen = Screen(browser, box.service.url, SIZES[1], "en")
+    box.caller.open()
+    screen.page.locator("#yes").wait_for()
+    screen.page.click("#larger")
+    screen.page.check("#proof")
+    screen.page.click("#no")
+    screen.page.locator("#done").wait_for()
+    box.caller.open()
+    screen.page.locator("#yes").wait_for()
+    assert screen.page.evaluate("document.getElementById('proof').checked") is False
+    assert screen.page.get_attribute("#larger", "aria-pressed") == "false"
+    assert screen.complaints == []
     screen.close()
