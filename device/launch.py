@@ -105,8 +105,13 @@ def private_folders(parent: Path) -> tuple[Path, Path]:
     """A runtime and a state folder below `parent`, readable by this user alone. Raises `InputError`."""
     folders = parent / "run", parent / "state"
     for folder in folders:
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot make the folder {folder}: {error.strerror}; name another") from error
+        make_folder(folder, 0o700)
     return folders
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """One that a person named, if it is not there. Raises `InputError`."""
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}; name another") from error

@@ -24,9 +24,9 @@ from rich.console import Console
 from device.commands.demo_view import show_stages, show_verdict
 from device.commands.relying_party import Event, RelyingParty
 from device.config import BoxConfig, Config, GatewayConfig, NotaryConfig, VisionConfig
-from device.errors import InputError, VouchboxError
+from device.errors import VouchboxError
 from device.gateway.auth import add_relying_party, relying_parties_file
-from device.launch import Services, private_folders
+from device.launch import Services, make_folder, private_folders
 from device.verify import Verification, verify_verdict
 
 AUDIENCE = "https://relying-party.example"
@@ -164,10 +164,7 @@ def timed(events: Iterator[Event], seconds: dict[str, float]) -> Iterator[Event]
 def folder(keep: Path | None) -> Iterator[Path]:
     """`keep`, made if need be; or a temporary folder with a path short enough for Unix sockets."""
     if keep is not None:
-        try:
-            keep.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot make the folder {keep}: {error.strerror}; name another") from error
+        make_folder(keep)
         yield keep
         return
     with tempfile.TemporaryDirectory(prefix="vouchbox-") as name:

@@ -2,8 +2,8 @@
 
 In: two still images, or a data set. Out: figures for people or, with `--json`, for programs (design, section 9).
 `compare` exits 0 only if the two match at the false match rate asked for, 1 if they do not, 2 for a file without a
-usable face. These commands work on files that the caller has anyway; what a box
-tells of a person holds a score only if its policy asks for one.
+usable face. These commands work on files that the caller has anyway; what a box tells of a person holds a score only if
+its policy asks for one.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from typing import Any
 
 import pytest
 
@@ -95,12 +96,17 @@ def test_the_whole_course(box: Box, kiosk: KioskClient) -> None:
     assert box.nobody.get(f"/kiosk/code/{result['id']}/verdict/{result['codes'][0]}.svg").problem == "not-found"
 
 
-def test_done_takes_everything_away(box: Box, kiosk: KioskClient) -> None:
+def shown(box: Box, kiosk: KioskClient) -> dict[str, Any]:
+    """The result of somebody who showed their request, agreed and took a proof."""
     scans(box)
     kiosk.post("/kiosk/scan")
     asked = kiosk.until("consent")
     kiosk.post("/kiosk/consent", id=asked["id"], token=asked["token"], given=True, proof=True)
-    result = kiosk.until("result")
+    return kiosk.until("result")
+
+
+def test_done_takes_everything_away(box: Box, kiosk: KioskClient) -> None:
+    result = shown(box, kiosk)
     assert kiosk.post("/kiosk/done", id=result["id"], token="0" * 64) == 403
     assert kiosk.post("/kiosk/done", id=result["id"], token=result["token"]) == 204
     assert kiosk.until("idle")["scan"]
@@ -121,11 +127,7 @@ def test_the_result_leaves_by_itself(box: Box, kiosk: KioskClient, monkeypatch: 
 
 
 def test_nobody_is_let_in_while_somebody_takes_their_codes_along(box: Box, kiosk: KioskClient) -> None:
-    scans(box)
-    kiosk.post("/kiosk/scan")
-    asked = kiosk.until("consent")
-    kiosk.post("/kiosk/consent", id=asked["id"], token=asked["token"], given=True, proof=True)
-    result = kiosk.until("result")
+    result = shown(box, kiosk)
     refused = box.caller.open()
     assert refused.problem == "busy"
     assert 0 < int(refused.headers["Retry-After"]) <= 180
@@ -138,11 +140,7 @@ def test_what_the_one_before_was_shown_leaves_the_memory(
     box: Box, kiosk: KioskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if the page did not notice that its time was over."""
-    scans(box)
-    kiosk.post("/kiosk/scan")
-    asked = kiosk.until("consent")
-    kiosk.post("/kiosk/consent", id=asked["id"], token=asked["token"], given=True, proof=True)
-    kiosk.until("result")
+    shown(box, kiosk)
     before = newest(box)
     monkeypatch.setattr("device.gateway.verifications.CODES_SECONDS", 0.0)
     assert before.snapshot.proof_codes

@@ -146,7 +146,7 @@ at("other").addEventListener("click", () => {
 at("done").addEventListener("click", () => { clearInterval(code.timer); answer("/kiosk/done", {}, [at("done")]); });
 
 function take(view) {
-  const before = shown;
+  const before = shown, another = view.id !== before.id;   // the idle page is nobody's: its id is empty
   shown = view;
   if (view.seconds_left) {
     const fresh = before.view !== view.view || before.stage !== view.stage || view.seconds_left > span;
@@ -161,14 +161,14 @@ function take(view) {
     clearInterval(code.timer);
     at("done").disabled = false;
   }
-  if (view.view === "idle" || view.id !== before.id) at("proof").checked = false;
-  if (before.view === "result" && (view.view === "idle" || view.id !== before.id)) forNextPerson();
+  if (another) at("proof").checked = false;
+  if (another && before.view === "result") forNextPerson();
   if (view.view === "consent") {
     showConsent();
     if (before.view !== "consent") readOut();
   }
   if (view.view === "work") showWork(before);
-  if (view.view === "result" && (before.view !== "result" || view.id !== before.id)) showResult();
+  if (view.view === "result" && (another || before.view !== "result")) showResult();
   tick();
 }
 

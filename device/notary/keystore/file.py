@@ -8,7 +8,6 @@ The self-test says that this is weaker than hardware; `sealed.py` keeps such a k
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from device.certificates import Purpose
 from device.errors import KeyStoreError
+from device.files import put_new
 from device.notary.keystore.base import KeyStore, raw_signature
 
 _MAX_FILE = 64 * 1024
@@ -96,24 +96,10 @@ def read_private(path: Path) -> bytes:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Writes a new file that only this user can read, on disk before this returns, whole or not at all: half a key
-    would keep a box from ever starting again. Raises `FileExistsError`."""
+    """Writes a new file that only this user can read, on disk before this returns, whole or not at all. Raises
+    `FileExistsError`."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(beside, path)
-    finally:
-        beside.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    put_new(path, data)
 
 
 def _read(path: Path) -> bytes:

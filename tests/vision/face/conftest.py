@@ -2,6 +2,7 @@ import pytest
 
 from device.vision.face.detector import FaceDetector
 from device.vision.face.landmarks import FaceLandmarker
+from device.vision.face.view import FaceFinder
 from device.vision.inference.manifest import load_manifest
 from tests.vision.face import pictures
 
@@ -23,6 +24,11 @@ def detector(manifest):
 @pytest.fixture(scope="session")
 def landmarker(manifest):
     return FaceLandmarker(manifest)
+
+
+@pytest.fixture(scope="session")
+def finder(detector, landmarker):
+    return FaceFinder(detector, landmarker)
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,6 @@ from device.vision.face.view import FaceFinder, FaceView
 from tests.vision.face import pictures
 
 
-@pytest.fixture(scope="module")
-def finder(detector, landmarker):
-    return FaceFinder(detector, landmarker)
-
-
 def view(box=(0.0, 0.0, 10.0, 10.0), pose=(0.0, 0.0, 0.0), shape=(480, 640)):
     return FaceView(SimpleNamespace(box=box), None, Pose(*pose), None, None, shape)
 

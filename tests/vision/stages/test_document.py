@@ -11,11 +11,8 @@ from device.vision.camera.base import CameraIdentity, Frame
 from device.vision.document.fusion import DocumentFusion
 from device.vision.document.mrz_layouts import compose
 from device.vision.document.reader import DocumentReading
-from device.vision.face.detector import FaceDetector
-from device.vision.face.landmarks import FaceLandmarker
 from device.vision.face.matcher import FaceMatcher
-from device.vision.face.view import FaceFinder, FaceScene
-from device.vision.inference.manifest import load_manifest
+from device.vision.face.view import FaceScene
 from device.vision.stages.base import Findings
 from device.vision.stages.document import OTHER_SIDE_AFTER, DocumentSides, DocumentStage, DocumentTools
 from device.vision.stages.document_portraits import PORTRAITS_WANTED
@@ -163,15 +160,6 @@ def photograph(turns, size=(476, 300)):
     small = cv2.resize(face, (150, 164), interpolation=cv2.INTER_AREA)
     card[60:224, 75:225] = small
     return np.ascontiguousarray(np.rot90(card, -turns))
-
-
-@pytest.fixture(scope="module")
-def finder():
-    manifest = load_manifest()
-    for entry in (*manifest.of_task("face_detection"), manifest.default("face_landmarks")):
-        if manifest.find(entry) is None:
-            pytest.skip(f"model {entry.name} is not installed: vouchbox models install")
-    return FaceFinder(FaceDetector(manifest), FaceLandmarker(manifest))
 
 
 @pytest.mark.parametrize(
